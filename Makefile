@@ -1,0 +1,74 @@
+# rallrec: `make` prints the targets.
+
+DATASETS ?= ml-100k
+PROFILE  ?= quick
+LLM      ?= smollm2-135m
+SEED     ?= 0
+FRESH    ?= 0
+# The Python that runs everything. Another one (conda's, say) must have requirements.lock installed.
+PYTHON   ?= .venv/bin/python
+
+export RALLREC_FRESH := $(FRESH)
+RALLREC   := $(PYTHON) -W ignore::FutureWarning -m rallrec
+NOTEBOOKS := 01_descriptions 02_text_embeddings 03_collaborative_embeddings 04_joint_representation 05_recommendation 06_ablations
+RUNS      := $(foreach d,$(DATASETS),$(foreach n,$(NOTEBOOKS),papermill_runs/$(d)/$(n).ipynb))
+SOURCES   := $(wildcard rallrec/*.py)
+SETTINGS  := data/settings-$(PROFILE)-$(subst /,--,$(LLM))-$(SEED)-$(FRESH)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help env reproduce plan all runs readme test bench lab clean
+
+help:  ## print this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
+	@echo "Variables: DATASETS='$(DATASETS)' PROFILE=$(PROFILE) LLM=$(LLM) SEED=$(SEED) FRESH=$(FRESH)"
+
+reproduce: env  ## from a fresh clone to checked results; FRESH=1 makes the published artefacts anew, too
+	@$(MAKE) --no-print-directory plan
+	@$(foreach d,$(DATASETS),$(RALLREC) fetch --dataset $(d) --llm $(LLM) &&) true
+	@$(MAKE) --no-print-directory runs
+	@$(RALLREC) check $(DATASETS)
+
+plan: env
+	@$(RALLREC) plan --llm $(LLM) $$($(MAKE) -n --no-print-directory runs | sed -n 's/.* run \([^ ]*\) --dataset \([^ ]*\) .*/\2\/\1/p')
+
+all: runs readme  ## make all runs, figures, tables and the README's parts again, where something changed
+
+runs: env $(RUNS)
+
+readme: $(RUNS)  ## fill the generated parts of the README
+	@$(RALLREC) readme
+
+# An executed notebook depends on its source, the package, the settings of the last run, and the notebook before.
+define RUN
+papermill_runs/$(1)/$(2).ipynb: notebooks/$(2).ipynb $$(SOURCES) $$(SETTINGS) $(3) | env
+	@$$(RALLREC) run $(2) --dataset $(1) --llm $$(LLM) --profile $$(PROFILE) --seed $$(SEED)
+endef
+before = $(if $(filter-out $(firstword $(NOTEBOOKS)),$(2)),papermill_runs/$(1)/$(strip $(call previous,$(2),$(NOTEBOOKS))).ipynb)
+previous = $(if $(filter $(1),$(word 2,$(2))),$(word 1,$(2)),$(call previous,$(1),$(wordlist 2,99,$(2))))
+$(foreach d,$(DATASETS),$(foreach n,$(NOTEBOOKS),$(eval $(call RUN,$(d),$(n),$(call before,$(d),$(n))))))
+
+$(SETTINGS):
+	@mkdir -p data && rm -f data/settings-* && touch $@
+
+env: $(if $(filter .venv/%,$(PYTHON)),.venv/ready)  ## make the environment in .venv
+
+.venv/ready: requirements.lock pyproject.toml
+	@echo "Installing the packages of requirements.lock in .venv (1 to 5 min, 2 GB)"
+	@test -x .venv/bin/python || python3.11 -m venv .venv || python3 -m venv .venv
+	@.venv/bin/python -m pip install -q -r requirements.lock
+	@.venv/bin/python -m pip install -q --no-deps -e .
+	@touch $@
+
+test: env  ## ruff, unit and property tests, and all notebooks on generated data
+	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m pytest
+
+bench: env  ## throughput of the LLM's verbs beside its raw forward pass, and of retrieval beside a plain loop
+	@$(PYTHON) tests/bench.py
+
+lab: env  ## open the notebooks in JupyterLab
+	@$(PYTHON) -m jupyterlab notebooks
+
+clean:  ## delete the environment, downloads and the cache; the repository's own files stay
+	rm -rf .venv data *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,124 @@
+"""The command line behind the Makefile: ``python -m rallrec COMMAND``."""
+
+import argparse
+import sys
+
+from .errors import InputError
+
+DEFAULTS = dict(dataset="ml-100k", llm="smollm2-135m", profile="quick", seed=0)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; 0 if it ended well, 1 if a value was not reproduced, 2 with one line for a user's mistake."""
+    args = _parser().parse_args(arguments)
+    try:
+        return args.do(args) or 0
+    except InputError as e:
+        print(f"rallrec: {e}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("rallrec: interrupted; run the same command again to go on", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="rallrec", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, do, about: str, *options: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=about, description=about)
+        sub.set_defaults(do=do)
+        for option in options:
+            kind = type(DEFAULTS[option])
+            sub.add_argument(f"--{option}", default=DEFAULTS[option], type=kind, help=f"default: {DEFAULTS[option]}")
+        return sub
+
+    command("fetch", _fetch, "get a data set and an LLM, and check them", "dataset", "llm")
+    run = command("run", _run, "run one notebook", "dataset", "llm", "profile", "seed")
+    run.add_argument("notebook")
+    run.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="another parameter")
+    plan = command("plan", _plan, "say what a run will do", "llm")
+    plan.add_argument("stale", nargs="*", metavar="DATASET/NOTEBOOK")
+    check = command("check", _check, "compare the last run with the recorded values")
+    check.add_argument("datasets", nargs="+")
+    command("adapter", _adapter, "train the reader's LoRA adapter", "dataset", "llm", "profile", "seed")
+    command("publish", _publish, "write the repository's artefacts of a data set", "dataset", "llm", "profile", "seed")
+    command("record", _record, "make the last run's values the recorded ones", "dataset")
+    command("readme", _readme, "fill the generated parts of the README")
+    return parser
+
+
+def _fetch(args) -> None:
+    from .datasets import load
+    from .llm import language_model
+
+    print(load(args.dataset))
+    language_model(args.llm)
+
+
+def _run(args) -> None:
+    from .runs import execute
+
+    own = dict(DATASET=args.dataset, LLM=args.llm, PROFILE=args.profile, SEED=args.seed)
+    execute(args.notebook, own | {name: _value(value) for name, value in args.p})
+
+
+def _value(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _plan(args) -> None:
+    from .reporting import plan
+
+    print(plan(args.stale, args.llm))
+
+
+def _check(args) -> int:
+    from .reporting import finish
+
+    return 0 if finish(args.datasets) else 1
+
+
+def _adapter(args) -> None:
+    from .datasets import load
+    from .finetuning import adapter
+    from .llm import language_model
+    from .pipeline import representations
+    from .settings import profile
+    from .splits import split
+
+    data, llm, size = load(args.dataset), language_model(args.llm), profile(args.profile)
+    parts = split(data)
+    items = representations(data, parts, llm, size, args.seed)["mix3"]
+    folder, curve = adapter(parts, items, llm, **size.adapter, seed=args.seed)
+    for step, train, valid in zip(curve.step, curve.train, curve.valid, strict=True):
+        print(f"step {step:>5}: loss {train:.4f}, on validation {valid:.4f}")
+    print(folder)
+
+
+def _publish(args) -> None:
+    from .publishing import publish
+
+    print(publish(args.dataset, args.llm, args.profile, args.seed))
+
+
+def _record(args) -> None:
+    from .publishing import record_reference
+
+    print(record_reference(args.dataset))
+
+
+def _readme(args) -> None:
+    from .paths import ROOT
+    from .reporting import fill_readme
+
+    (ROOT / "README.md").write_text(fill_readme(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,143 @@
+"""Answers that were paid for once: a content-addressed store that survives being killed.
+
+One SQLite file, because it gives what a cache needs and is easily got wrong by hand: atomic
+commits, several processes at once, nothing half written is ever read. Every value carries a
+checksum, so a damaged row counts as missing. Published artefacts of the repository are read as a
+second, read-only layer with the same keys.
+"""
+
+import hashlib
+import io
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache as memoise
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from .errors import InputError
+from .paths import data_dir, fresh, published_dir
+
+
+def key_of(**inputs) -> str:
+    """SHA-256 of named inputs: JSON values, arrays (by content), nested lists, tuples and dicts."""
+    return hashlib.sha256(json.dumps(_plain(inputs), sort_keys=True).encode()).hexdigest()
+
+
+def _plain(value):
+    if isinstance(value, np.ndarray):
+        return {"array": digest(value), "shape": value.shape, "dtype": str(value.dtype)}
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value
+
+
+def digest(array: np.ndarray) -> str:
+    """SHA-256 of an array's bytes."""
+    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
+
+
+def pack(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Named arrays as bytes (npz without pickle)."""
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def unpack(blob: bytes) -> dict[str, np.ndarray]:
+    """Inverse of `pack`."""
+    with np.load(io.BytesIO(blob), allow_pickle=False) as z:
+        return dict(z)
+
+
+class Cache:
+    """A persistent map from keys to bytes.
+
+    Args:
+        path: the SQLite file, made on first use.
+        published: a folder of published artefacts read as a second layer, or None.
+    """
+
+    def __init__(self, path: Path, published: Path | None = None):
+        self.path, self.published = Path(path), published
+        self.hits = self.misses = 0
+
+    @cached_property
+    def _db(self) -> sqlite3.Connection:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            db = sqlite3.connect(self.path, timeout=120)
+            db.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, value BLOB, checksum BLOB)")
+        except (sqlite3.Error, OSError) as e:
+            raise InputError(f"the cache {self.path} can't be used ({e}); delete it, or mend its folder") from e
+        return db
+
+    @cached_property
+    def _published_answers(self) -> dict[str, bytes]:
+        return read_published(self.published) if self.published else {}
+
+    def get(self, keys: Iterable[str]) -> list[bytes | None]:
+        """The value of each key; None where there is none (or where it is damaged)."""
+        answers = []
+        for key in keys:
+            row = self._db.execute("SELECT value, checksum FROM answers WHERE key = ?", (key,)).fetchone()
+            sound = row is not None and _checksum(row[0]) == row[1]
+            answers.append(row[0] if sound else self._published_answers.get(key))
+        found = sum(a is not None for a in answers)
+        self.hits += found
+        self.misses += len(answers) - found
+        return answers
+
+    def put(self, answers: Mapping[str, bytes]) -> None:
+        """Store all of ``answers`` or, if killed meanwhile, none of them."""
+        try:
+            with self._db:
+                rows = [(k, v, _checksum(v)) for k, v in answers.items()]
+                self._db.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", rows)
+        except sqlite3.Error as e:
+            raise InputError(f"the cache {self.path} can't be written ({e}); free some space or mend it") from e
+
+    def forget(self, key: str) -> None:
+        """Drop one answer."""
+        with self._db:
+            self._db.execute("DELETE FROM answers WHERE key = ?", (key,))
+
+    def arrays(self, inputs: Mapping, make: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        """The arrays that ``make()`` gives for ``inputs``, computed at most once."""
+        key = key_of(**inputs)
+        (blob,) = self.get([key])
+        if blob is None:
+            blob = pack(make())
+            self.put({key: blob})
+        return unpack(blob)
+
+
+def _checksum(value: bytes) -> bytes:
+    return hashlib.blake2b(value, digest_size=8).digest()
+
+
+@memoise
+def default_cache() -> Cache:
+    """The cache of this checkout; under ``RALLREC_FRESH`` an empty one that sees nothing published."""
+    if fresh():
+        return Cache(data_dir() / "cache-fresh.sqlite")
+    return Cache(data_dir() / "cache.sqlite", published_dir())
+
+
+def read_published(folder: Path) -> dict[str, bytes]:
+    """Every answer published under ``folder``: texts (``*.jsonl``) and embeddings (``*.npz``)."""
+    answers = {}
+    for path in sorted(folder.glob("*/*.jsonl")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            entry = json.loads(line)
+            answers[entry["key"]] = entry["answer"].encode()
+    for path in sorted(folder.glob("*/*.npz")):
+        with np.load(path, allow_pickle=False) as z:
+            answers |= {bytes(k).hex(): row.tobytes() for k, row in zip(z["keys"], z["rows"], strict=True)}
+    return answers

@@ -1,0 +1,22 @@
+"""The one exception that a user is meant to see."""
+
+
+class InputError(ValueError):
+    """Something the user can mend, told in one line: what is wrong, where, and the mend.
+
+    The command line prints the line alone and exits with 2; anything else that is raised is a
+    defect of this package and keeps its traceback.
+    """
+
+
+def one_of(what: str, value: object, valid) -> None:
+    """Raise `InputError` unless ``value`` is one of ``valid``; names the argument and its values."""
+    if value not in valid:
+        raise InputError(f"{what} is {value!r}; it must be one of: {', '.join(map(str, valid))}")
+
+
+def at_least(what: str, value: int, low: int) -> int:
+    """Return ``value`` as an int, or raise `InputError` if it is no whole number >= ``low``."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < low:
+        raise InputError(f"{what} is {value!r}; it must be a whole number of at least {low}")
+    return int(value)

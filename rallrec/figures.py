@@ -1,0 +1,173 @@
+"""Figures in one style: readable in print and by the colour-blind, the same bytes from the same numbers."""
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+WIDTH = 6.3  # inches: the text width of a printed page
+MARKERS = "osD^vPX"
+
+
+def use_style() -> None:
+    """Set matplotlib's defaults; the palette is seaborn's for the colour-blind."""
+    sns.set_theme(context="paper", style="whitegrid", palette="colorblind")
+    mpl.rcParams.update(
+        {
+            "figure.figsize": (WIDTH, 2.8),
+            "figure.constrained_layout.use": True,
+            "figure.dpi": 110,
+            "savefig.dpi": 200,
+            "axes.titlesize": "medium",
+            "axes.titlelocation": "left",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "grid.linewidth": 0.5,
+            "pdf.fonttype": 42,
+            "svg.hashsalt": "rallrec",
+        }
+    )
+
+
+def panels(n: int, height: float = 2.8) -> tuple[Figure, np.ndarray]:
+    """A row of ``n`` axes of the page's width."""
+    figure, axes = plt.subplots(1, n, figsize=(WIDTH, height), squeeze=False)
+    return figure, axes[0]
+
+
+def timeline(data, split) -> Figure:
+    """Ratings over time with the borders of the split, and the lengths of the test histories."""
+    figure, (left, right) = panels(2)
+    when = pd.to_datetime(data.time, unit="s")
+    left.hist(when, bins=60, color="C0")
+    for part, style, name in ((split.valid, "--", "validation begins"), (split.test, "-", "test begins")):
+        left.axvline(pd.Timestamp(data.time[part.position[0]], unit="s"), color="black", ls=style, lw=1, label=name)
+    left.set(title="Ratings over time", ylabel="ratings")
+    left.xaxis.set_major_locator(mpl.dates.AutoDateLocator(maxticks=4))
+    left.xaxis.set_major_formatter(mpl.dates.ConciseDateFormatter(left.xaxis.get_major_locator()))
+    left.legend(loc="upper left", fontsize="small")
+    right.hist(split.test.n_earlier, bins=40, color="C1")
+    right.set(title="History length of test samples", xlabel="earlier ratings of the user", ylabel="samples")
+    return figure
+
+
+def histograms(series: dict[str, np.ndarray], title: str, xlabel: str, ylabel: str) -> Figure:
+    """Distributions side by side, as outlined densities of a common binning."""
+    figure, (ax,) = panels(1)
+    bins = np.histogram_bin_edges(np.concatenate(list(series.values())), 60)
+    for i, (name, values) in enumerate(series.items()):
+        ax.hist(values, bins, density=True, histtype="stepfilled", alpha=0.25, color=f"C{i}")
+        ax.hist(
+            values, bins, density=True, histtype="step", color=f"C{i}", ls=["-", "--", ":"][i % 3], lw=1.5, label=name
+        )
+    ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    ax.legend()
+    return figure
+
+
+def curves(x, series: dict[str, dict[str, np.ndarray]], xlabel: str, chosen: float | None = None) -> Figure:
+    """One panel a quantity; in it a line a name. ``series``: {panel title: {line name: values}}."""
+    figure, axes = panels(len(series))
+    for ax, (title, lines) in zip(axes, series.items(), strict=True):
+        for i, (name, y) in enumerate(lines.items()):
+            ax.plot(x, y, color=f"C{i}", marker=MARKERS[i % len(MARKERS)], ms=3.5, lw=1.3, label=name)
+        if chosen is not None:
+            ax.axvline(chosen, color="black", lw=0.8, ls=":", label="chosen")
+        ax.set(title=title, xlabel=xlabel)
+        if len(lines) > 1 or chosen is not None:
+            ax.legend(fontsize="small")
+    return figure
+
+
+def k_curves(frame: pd.DataFrame, x: str, y: str, line: str, xlabel: str, ylabel: str, log: bool = False) -> Figure:
+    """Lines over ``x`` with a band between ``y_low`` and ``y_high`` for the first of them, one per ``line``."""
+    figure, ax = plt.subplots(figsize=(WIDTH, 3.4))
+    for i, (name, part) in enumerate(frame.groupby(line, sort=False)):
+        ax.plot(part[x], part[y], color=f"C{i}", marker=MARKERS[i % len(MARKERS)], ms=4, lw=1.3, label=name)
+        if i == 0 and f"{y}_low" in part:
+            ax.fill_between(part[x], part[f"{y}_low"], part[f"{y}_high"], color="C0", alpha=0.12, lw=0)
+    if log:
+        ax.set_xscale("log")
+        ax.set_xticks(sorted(frame[x].unique()), [f"{v:g}" for v in sorted(frame[x].unique())])
+        ax.minorticks_off()
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.legend(ncols=2, fontsize="small")
+    return figure
+
+
+def forest(
+    table: pd.DataFrame, value: str, xlabel: str, label: str = "method", group: str | None = None, zero=None
+) -> Figure:
+    """A row a method: the value and its interval (columns ``value``, ``value_low``, ``value_high``)."""
+    figure, ax = plt.subplots(figsize=(WIDTH, 0.8 + 0.26 * len(table)))
+    groups = list(dict.fromkeys(table[group])) if group else [None]
+    for y, (_, row) in enumerate(table.iterrows()):
+        i = groups.index(row[group]) if group else 0
+        spread = [[row[value] - row[f"{value}_low"]], [row[f"{value}_high"] - row[value]]]
+        ax.errorbar(row[value], y, xerr=spread, color=f"C{i}", marker=MARKERS[i], ms=5, capsize=2.5, lw=1.3)
+    ax.set_yticks(range(len(table)), table[label])
+    ax.invert_yaxis()
+    ax.grid(axis="y", visible=False)
+    if zero is not None:
+        ax.axvline(zero, color="black", lw=0.8)
+    if group:
+        handles = [mpl.lines.Line2D([], [], color=f"C{i}", marker=MARKERS[i], label=g) for i, g in enumerate(groups)]
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(groups), fontsize="small")
+    ax.set(xlabel=xlabel)
+    return figure
+
+
+def heatmap(frame: pd.DataFrame, label: str) -> Figure:
+    """A matrix of values, each written in its cell."""
+    figure, ax = plt.subplots(figsize=(WIDTH, 0.8 + 0.32 * len(frame)))
+    sns.heatmap(frame, annot=True, fmt=".3f", cmap="cividis", cbar_kws={"label": label}, ax=ax, linewidths=0.5)
+    ax.set(xlabel="", ylabel="")
+    ax.tick_params(axis="y", rotation=0)
+    return figure
+
+
+def reliability(liked: np.ndarray, predictions: dict[str, np.ndarray], bins: int = 8) -> Figure:
+    """Share of likes over predicted probability, in bins of equal counts."""
+    figure, ax = plt.subplots(figsize=(WIDTH * 0.6, 3.2))
+    ax.plot([0, 1], [0, 1], color="black", lw=0.8, ls=":", label="calibrated")
+    for i, (name, p) in enumerate(predictions.items()):
+        parts = np.array_split(np.argsort(p, kind="stable"), bins)
+        x, y = [p[part].mean() for part in parts], [liked[part].mean() for part in parts]
+        ax.plot(x, y, color=f"C{i}", marker=MARKERS[i % len(MARKERS)], ms=4, lw=1.2, label=name)
+    ax.set(xlabel="predicted P(like)", ylabel="share of likes", xlim=(0, 1), ylim=(0, 1))
+    ax.legend(fontsize="small")
+    return figure
+
+
+def with_intervals(table: pd.DataFrame, metrics: dict[str, str], label: str = "method") -> pd.DataFrame:
+    """A results table for reading: ``value [low, high]`` in one column a metric, named by ``metrics``."""
+
+    def cell(row, m) -> str:
+        if pd.isna(row[m]):
+            return "–"
+        sign = "+" if m == "difference" else ""
+        return f"{row[m]:{sign}.3f} [{row[f'{m}_low']:{sign}.3f}, {row[f'{m}_high']:{sign}.3f}]"
+
+    columns = {name: [cell(row, m) for _, row in table.iterrows()] for m, name in metrics.items()}
+    counts = {"samples": [f"{n:,}" for n in table["n"]]} if "n" in table else {}
+    return pd.DataFrame({label: table[label].to_list()} | columns | counts)
+
+
+def latex(frame: pd.DataFrame) -> str:
+    """A booktabs ``tabular`` with all text escaped."""
+    escape = str.maketrans({c: rf"\{c}" for c in "&%$#_{}"} | {"–": "--", "×": r"$\times$", "^": r"\^{}", "~": r"\~{}"})
+    rows = [list(frame.columns), *frame.astype(str).to_numpy().tolist()]
+    head, *body = [" & ".join(str(cell).translate(escape) for cell in row) + r" \\" for row in rows]
+    columns = "l" + "r" * (frame.shape[1] - 1)
+    lines = [
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        head,
+        r"\midrule",
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,36 @@
+"""The method from data to representations in one call, for those who start where it ends.
+
+Notebooks 01 to 04 go through the same steps slowly; every step answers from the cache.
+"""
+
+import numpy as np
+
+from .alignment import train_alignment
+from .datasets import Dataset
+from .descriptions import describe, plain
+from .lightgcn import train_lightgcn
+from .llm import LanguageModel
+from .retrieval import KINDS, Representation, mix, represent
+from .settings import Profile
+from .splits import Split
+
+
+def representations(
+    data: Dataset, split: Split, llm: LanguageModel, size: Profile, seed: int = 0
+) -> dict[str, Representation]:
+    """Every representation of the paper's ablation (paper, table 3), by its name.
+
+    Beside them ``mix3-plain``: the method with the plain template in the place of the descriptions.
+    """
+    txt, text = llm.embed(plain(data)), llm.embed(describe(data, llm))
+    colla = train_lightgcn(split, **size.lightgcn, seed=seed).items
+    ssl, ssl_plain = (
+        train_alignment(t, colla, warm_items(split), **size.alignment, seed=seed).ssl for t in (text, txt)
+    )
+    named = {kind: represent(kind, txt, text, colla, ssl) for kind in KINDS}
+    return named | {"mix3-plain": Representation("mix3-plain", (mix(txt, colla, ssl_plain),))}
+
+
+def warm_items(split: Split) -> np.ndarray:
+    """bool [n_items]: the item has a rating in the training period."""
+    return np.bincount(split.data.item[split.train_ratings], minlength=split.data.n_items) > 0

@@ -1,0 +1,114 @@
+"""Artefacts that the repository publishes: descriptions, embeddings, an adapter, reference values.
+
+What costs minutes on a laptop is generated once by this module's commands and kept in
+``published/<dataset>/``, keyed like the cache, with its provenance beside it.
+"""
+
+import json
+import shutil
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+
+from .cache import key_of
+from .datasets import load
+from .descriptions import MAX_NEW_TOKENS, describe, description_prompt, plain
+from .errors import InputError
+from .finetuning import adapter
+from .llm import LanguageModel, language_model
+from .paths import ROOT, published_dir
+from .pipeline import representations
+from .runs import hardware, read_metrics, values_of
+from .settings import profile
+from .splits import split
+from .version import VERSION
+
+LIMIT = 10 * 2**20  # bytes of artefacts a data set may take in the repository
+
+
+def publish(dataset: str, llm_name: str, profile_name: str, seed: int) -> Path:
+    """Make (or take from the cache) and write all artefacts of a data set; return their folder."""
+    data, llm, size = load(dataset), language_model(llm_name), profile(profile_name)
+    folder = published_dir() / dataset
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = write_descriptions(data, llm, folder)
+    for name, inputs in (("embeddings-plain", plain(data)), ("embeddings-described", texts)):
+        rows = llm.embed(inputs).astype(np.float16)
+        keys = np.frombuffer(bytes.fromhex("".join(_keys(llm, "embed", inputs))), np.uint8).reshape(len(inputs), -1)
+        np.savez_compressed(folder / f"{name}.npz", keys=keys, rows=rows)
+    reps = representations(data, split(data), llm, size, seed)
+    trained, _ = adapter(split(data), reps["mix3"], llm, **size.adapter, seed=seed)
+    if trained != folder / "adapter":
+        shutil.rmtree(folder / "adapter", ignore_errors=True)
+        shutil.copytree(trained, folder / "adapter")
+    provenance = dict(
+        dataset=dataset,
+        data_hash=data.hash,
+        model=llm_name,
+        model_fingerprint=llm.fingerprint,
+        descriptions=dict(
+            prompt=description_prompt(data.items.iloc[0], data, llm), max_new_tokens=MAX_NEW_TOKENS, temperature=0.0
+        ),
+        embeddings="mean of the last hidden states over a text's tokens, float16",
+        adapter="see adapter/rallrec.json",
+        version=VERSION,
+        hardware=hardware(),
+        date=date.today().isoformat(),
+        command=f"python -m rallrec publish --dataset {dataset} --llm {llm_name} --profile {profile_name} --seed {seed}",
+    )
+    (folder / "provenance.json").write_text(
+        json.dumps(provenance, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    if (size_bytes := sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())) > LIMIT:
+        raise InputError(f"{folder} holds {size_bytes / 2**20:.1f} MiB; the limit is {LIMIT / 2**20:.0f} MiB")
+    return folder
+
+
+def write_descriptions(data, llm: LanguageModel, folder: Path) -> list[str]:
+    """Write ``descriptions.jsonl``, an item a line: raw id, title, key, and the LLM's answer as it came."""
+    prompts = [description_prompt(row, data, llm) for _, row in data.items.iterrows()]
+    answers = llm.generate(prompts, max_new_tokens=MAX_NEW_TOKENS)
+    settings = dict(max_new_tokens=MAX_NEW_TOKENS, temperature=0.0, top_p=1.0, seed=0)
+    with open(folder / "descriptions.jsonl", "w", encoding="utf-8") as f:
+        for row, key, answer in zip(
+            data.items.itertuples(), _keys(llm, "generate", prompts, **settings), answers, strict=True
+        ):
+            entry = dict(item_id=row.item_id, title=row.title, key=key, answer=answer)
+            f.write(json.dumps(entry, ensure_ascii=False, default=int) + "\n")
+    return describe(data, llm)
+
+
+def _keys(llm: LanguageModel, verb: str, texts: list[str], **settings) -> list[str]:
+    return [key_of(verb=verb, model=llm.fingerprint, text=text, **settings) for text in texts]
+
+
+# --- reference values --------------------------------------------------------------------------------
+
+
+def tolerance(name: str, value: float) -> float:
+    """How far another machine's value may lie from the recorded one.
+
+    Counts and the leakage checks are exact. Floating point differs between processors, and training
+    carries the difference on: metrics of trained things, and of the LLM on its sample, get more room.
+    """
+    if isinstance(value, int | str):
+        return 0
+    return 0.02 if "llm" in name or "adapter" in name else 0.01
+
+
+def reference_path(dataset: str) -> Path:
+    return ROOT / "published" / dataset / "reference.json"
+
+
+def record_reference(dataset: str) -> Path:
+    """Make the values of the last run the recorded ones."""
+    metrics = read_metrics(dataset)
+    if not metrics:
+        raise InputError(f"{dataset} has no metrics.json; run `make all DATASETS={dataset}` first")
+    settings = {k: metrics[k] for k in ("data_hash", "llm", "profile", "seed")}
+    values = {k: [v, tolerance(k, v)] for k, v in values_of(metrics).items()}
+    reference_path(dataset).write_text(
+        json.dumps(dict(settings=settings, values=values), indent=1) + "\n", encoding="utf-8"
+    )
+    return reference_path(dataset)

@@ -1,0 +1,222 @@
+"""The mixture of representations (paper, section 3.2) and retrieval from a user's history.
+
+Similarity is computed between the targets and the history of one user at a time, as one matrix
+product; nothing of size n_items x n_items ever exists.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .errors import InputError, at_least, one_of
+from .splits import Samples
+
+KINDS = ("txt", "text", "colla", "mix", "mix2", "mix3", "hybrid")
+TIE = 2**20  # similarities that round to the same multiple of 1/TIE are ties: float32 products differ by less
+
+
+@dataclass(frozen=True, eq=False)
+class Representation:
+    """What similarity between items means.
+
+    Attributes:
+        parts: float32 [n_items, d_i] each.
+        fusion: ``cosine`` (one part), ``softmax`` (mean of the softmaxes of each part's cosine over
+            the history) or ``halves`` (half of K by the first part, the rest by the second).
+    """
+
+    name: str
+    parts: tuple[np.ndarray, ...]
+    fusion: str = "cosine"
+
+    def unit(self) -> "Representation":
+        """The same with rows of unit length (zero rows stay zero)."""
+        return replace(self, parts=tuple(_unit(p) for p in self.parts))
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """The history items that are shown to the reader, in the order of the prompt.
+
+    Attributes:
+        samples: whose histories they are.
+        position: int64 [n_samples, K], positions of the shown ratings; -1 (at the end of a row)
+            where the history is shorter than K.
+    """
+
+    samples: Samples
+    position: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @property
+    def k(self) -> int:
+        return self.position.shape[1]
+
+    @property
+    def real(self) -> np.ndarray:
+        """bool [n_samples, K]: not padding."""
+        return self.position >= 0
+
+    @property
+    def item(self) -> np.ndarray:
+        """int32 [n_samples, K]; meaningless where not `real`."""
+        return self.samples.data.item[self.position]
+
+    @property
+    def rating(self) -> np.ndarray:
+        """float32 [n_samples, K]; meaningless where not `real`."""
+        return self.samples.data.rating[self.position]
+
+    @property
+    def liked(self) -> np.ndarray:
+        """bool [n_samples, K]; meaningless where not `real`."""
+        return self.samples.data.liked[self.position]
+
+    def take(self, rows: np.ndarray) -> "Shown":
+        """The shown items of the samples at ``rows`` (indices or a mask)."""
+        return Shown(self.samples.take(rows), self.position[rows])
+
+
+# --- representations ----------------------------------------------------------------------------
+
+
+def principal_components(x: np.ndarray, n: int = 128) -> np.ndarray:
+    """The first ``n`` principal components of the rows, [n_items, min(n, n_items, d)]."""
+    from sklearn.decomposition import PCA
+
+    n = min(n, *x.shape)
+    return PCA(n, svd_solver="full").fit_transform(x.astype(np.float64)).astype(np.float32)
+
+
+def scaled(x: np.ndarray) -> np.ndarray:
+    """Rows divided by the largest row norm, so that parts of a mixture weigh alike."""
+    return x / max(np.linalg.norm(x, axis=1).max(), np.finfo(np.float32).tiny)
+
+
+def mix(text: np.ndarray, colla: np.ndarray, ssl: np.ndarray | None = None, weights=(1.0, 1.0, 1.0)) -> np.ndarray:
+    """The mixture ``[PCA128(text) ; colla ; ssl]``, each divided by its largest row norm (paper, eq. 5).
+
+    Args:
+        text: [n_items, d_llm]. colla, ssl: [n_items, d]. Without ``ssl`` this is the variant ``mix``.
+        weights: of the parts; the paper's are equal.
+
+    Returns:
+        float32 [n_items, d_mix].
+    """
+    parts = [principal_components(text), colla] + ([] if ssl is None else [ssl])
+    if len({len(p) for p in parts}) > 1:
+        raise InputError(f"text, colla and ssl have {[len(p) for p in parts]} rows; they must describe the same items")
+    return np.concatenate([w * scaled(p) for w, p in zip(weights, parts, strict=False)], axis=1).astype(np.float32)
+
+
+def represent(kind: str, txt: np.ndarray, text: np.ndarray, colla: np.ndarray, ssl: np.ndarray) -> Representation:
+    """A representation by its name in the paper's ablation.
+
+    Args:
+        kind: ``txt`` (plain template), ``text`` (description), ``colla``, ``mix`` (text and colla),
+            ``mix3`` (and ssl: the method's own), ``mix2`` (mean of two softmaxes), ``hybrid``.
+    """
+    one_of("representation", kind, KINDS)
+    match kind:
+        case "txt":
+            return Representation(kind, (txt,))
+        case "text":
+            return Representation(kind, (text,))
+        case "colla":
+            return Representation(kind, (colla,))
+        case "mix":
+            return Representation(kind, (mix(text, colla),))
+        case "mix3":
+            return Representation(kind, (mix(text, colla, ssl),))
+        case "mix2":
+            return Representation(kind, (text, colla), "softmax")
+        case "hybrid":
+            return Representation(kind, (text, colla), "halves")
+
+
+def _unit(x: np.ndarray) -> np.ndarray:
+    norm = np.linalg.norm(x, axis=1, keepdims=True)
+    return (x / np.where(norm > 0, norm, 1)).astype(np.float32)
+
+
+# --- retrieval ----------------------------------------------------------------------------------
+
+
+def retrieve(samples: Samples, items: np.ndarray | Representation, k: int = 30) -> Shown:
+    """The K history items most similar to the target, most similar first (paper, section 3.3).
+
+    Args:
+        items: a `Representation`, or a matrix [n_items, d] compared by cosine.
+        k: how many to show; histories that are shorter are shown whole.
+
+    Ties go to the newer rating.
+
+    Raises:
+        InputError: ``k`` < 1, or a matrix whose rows are not the data's items.
+    """
+    at_least("k", k, 1)
+    if isinstance(items, np.ndarray):
+        items = Representation("given", (items,))
+    data = samples.data
+    if any(len(p) != data.n_items for p in items.parts):
+        raise InputError(f"the representation has {len(items.parts[0])} rows; {data.name} has {data.n_items} items")
+    items = items.unit()
+    position = np.full((len(samples), k), -1, np.int64)
+    order = np.argsort(samples.user, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(samples.user[order])) + 1):
+        if not len(rows):
+            continue
+        first, last = data.start[samples.user[rows[0]]], samples.position[rows].max()
+        history = data.item[first:last]  # [h]
+        earlier = np.arange(last - first) < samples.n_earlier[rows][:, None]  # [t, h]
+        cosines = [part[samples.item[rows]] @ part[history].T for part in items.parts]  # [t, h] each
+        local = _most_similar(cosines, earlier, items.fusion, k)
+        position[rows] = np.where(local >= 0, local + first, -1)
+    return Shown(samples, position)
+
+
+def _most_similar(cosines: list[np.ndarray], earlier: np.ndarray, fusion: str, k: int) -> np.ndarray:
+    """int64 [t, k]: columns of the most similar items, most similar first, -1 where there is none."""
+    if fusion == "cosine":
+        return _top(cosines[0], earlier, k)
+    if fusion == "softmax":  # scaled by the history's length, so that ties mean the same as for cosines
+        weight = earlier.sum(1, keepdims=True) / len(cosines)
+        return _top(sum(_softmax(c, earlier) for c in cosines) * weight, earlier, k)
+    by_text = _top(cosines[0], earlier, k // 2) if k > 1 else np.zeros((len(earlier), 0), np.int64)
+    left = np.concatenate([earlier, np.zeros((len(earlier), 1), bool)], axis=1)  # a spare column for -1
+    np.put_along_axis(left, by_text, False, axis=1)
+    by_colla = _top(cosines[1], left[:, :-1], k - by_text.shape[1])
+    both = np.concatenate([by_text, by_colla], axis=1)
+    return np.take_along_axis(both, np.argsort(both < 0, axis=1, kind="stable"), axis=1)
+
+
+def _top(similarity: np.ndarray, allowed: np.ndarray, k: int) -> np.ndarray:
+    """Columns of the k largest allowed entries of each row, largest first; the later column wins a tie.
+
+    Similarity and column are packed into one integer, so that one partition settles both.
+    """
+    t, h = similarity.shape
+    key = np.rint(similarity * TIE).astype(np.int64) << 32
+    key |= np.arange(h)
+    key[~allowed] = np.iinfo(np.int64).min
+    if h > k:
+        key = np.partition(key, h - k, axis=1)[:, h - k :]
+    key = np.sort(key, axis=1)[:, ::-1]
+    column = np.where(key == np.iinfo(np.int64).min, -1, key & 0xFFFFFFFF)
+    return np.pad(column, ((0, 0), (0, k - column.shape[1])), constant_values=-1)
+
+
+def _softmax(x: np.ndarray, allowed: np.ndarray) -> np.ndarray:
+    e = np.where(allowed, np.exp(x), 0)
+    return e / np.maximum(e.sum(1, keepdims=True), np.finfo(np.float32).tiny)
+
+
+def similarities(shown: Shown, items: np.ndarray) -> np.ndarray:
+    """Cosine between each sample's target and each of its shown items, float32 [n_samples, K], 0 for padding."""
+    items = _unit(items)
+    out = np.zeros(shown.position.shape, np.float32)
+    for rows in np.array_split(np.arange(len(shown)), len(shown) // 4096 + 1):
+        out[rows] = np.einsum("nd,nkd->nk", items[shown.samples.item[rows]], items[shown.item[rows]])
+    return out * shown.real

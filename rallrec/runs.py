@@ -1,0 +1,298 @@
+"""Runs of the notebooks: parameters, outputs, provenance.
+
+A notebook calls `start`, hands its tables, figures and values to the `Run`, and owns nothing.
+Under the runner (`execute`) all outputs go to a staging folder first and appear together when the
+notebook has finished; opened in JupyterLab a notebook shows everything and writes nothing, so that
+turning a knob can't damage the reference run.
+"""
+
+import fcntl
+import json
+import os
+import platform
+import sys
+import tempfile
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from IPython.display import Markdown
+from matplotlib.figure import Figure
+
+from . import figures
+from .errors import InputError, at_least, one_of
+from .paths import ROOT, data_dir
+from .settings import profile
+from .version import VERSION
+
+NOTEBOOKS = (
+    "01_descriptions",
+    "02_text_embeddings",
+    "03_collaborative_embeddings",
+    "04_joint_representation",
+    "05_recommendation",
+    "06_ablations",
+)
+
+
+def output_root() -> Path:
+    """The folder that holds ``papermill_runs/`` and ``figures/``: the repository, or ``RALLREC_OUTPUT``."""
+    return Path(os.environ.get("RALLREC_OUTPUT", ROOT))
+
+
+class Run:
+    """One execution of one notebook; made by `start`.
+
+    Attributes:
+        settings: the profile's sizes.
+    """
+
+    def __init__(self, notebook: str, dataset: str, llm: str, profile_name: str, seed: int):
+        from .datasets import LOADERS
+
+        one_of("notebook", notebook, NOTEBOOKS)
+        one_of("data set", dataset, LOADERS)
+        self.notebook, self.dataset, self.llm, self.profile_name = notebook, dataset, llm, profile_name
+        self.settings = profile(profile_name)
+        self.seed = at_least("seed", seed, 0)
+        staging = os.environ.get("RALLREC_STAGING")
+        self._staging = Path(staging) if staging else None
+        self._values: dict[str, float] = {}
+        figures.use_style()
+
+    def __repr__(self) -> str:
+        import torch
+        import transformers
+
+        return (
+            f"{self.notebook} on {self.dataset}: profile {self.profile_name}, LLM {self.llm}, seed {self.seed}\n"
+            f"rallrec {VERSION}, torch {torch.__version__.split('+')[0]}, transformers {transformers.__version__}, "
+            f"pandas {pd.__version__}, numpy {np.__version__}"
+        )
+
+    def table(self, name: str, frame: pd.DataFrame, show: pd.DataFrame | None = None, digits: int = 3):
+        """Show a table, and keep it as CSV (``frame``, all digits), Markdown and LaTeX (``show``, for reading)."""
+        show = frame if show is None else show
+        show = show.map(lambda v: f"{v:.{digits}f}" if isinstance(v, float | np.floating) else v)
+        if self._staging:
+            folder = self._folder()
+            frame.to_csv(folder / f"{name}.csv", index=False, float_format="%.6f", lineterminator="\n")
+            right = ["left"] + ["right"] * (show.shape[1] - 1)
+            (folder / f"{name}.md").write_text(show.to_markdown(index=False, colalign=right) + "\n", encoding="utf-8")
+            (folder / f"{name}.tex").write_text(figures.latex(show), encoding="utf-8")
+        return show.style.hide()
+
+    def figure(self, name: str, figure: Figure) -> None:
+        """Show a figure, and keep it as PNG and PDF, without a date."""
+        if self._staging:
+            folder = self._folder()
+            figure.savefig(folder / f"{name}.png", metadata={"Software": None})
+            figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None, "Producer": None, "Creator": None})
+        plt.show()
+
+    def say(self, text: str) -> Markdown:
+        """A sentence whose numbers come from the run."""
+        return Markdown(text)
+
+    def record(self, **values) -> None:
+        """Keep named values (numbers, or nested dicts of them) for ``metrics.json``."""
+        self._values |= flat(values)
+        if self._staging:
+            _write_json(self._staging / "metrics.json", self._values)
+
+    def _folder(self) -> Path:
+        folder = self._staging / "figures"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+
+def start(notebook: str, dataset: str, llm: str, profile: str = "quick", seed: int = 0) -> Run:
+    """Begin a notebook: check its parameters, set the style of figures.
+
+    Raises:
+        InputError: an unknown notebook, data set or profile, a seed below 0.
+    """
+    return Run(notebook, dataset, llm, profile, seed)
+
+
+def flat(values: dict, prefix: str = "") -> dict[str, float]:
+    """Nested dicts as one: ``{"a": {"b": 1}}`` becomes ``{"a/b": 1}``; rounded to 6 digits."""
+    out = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            out |= flat(value, f"{prefix}{name}/")
+        elif hasattr(value, "value"):
+            out |= flat({name: value.value}, prefix)
+        else:
+            number = value.item() if isinstance(value, np.generic) else value
+            out[prefix + name] = round(number, 6) if isinstance(number, float) else number
+    return out
+
+
+# --- the runner ------------------------------------------------------------------------------------
+
+
+def execute(notebook: str, parameters: dict) -> Path:
+    """Run one notebook through papermill and put its outputs in place, all of them or none.
+
+    Args:
+        parameters: values for the notebook's ``parameters`` cell, by their names there.
+
+    Returns:
+        The executed notebook.
+    Raises:
+        InputError: an unknown notebook or parameter, or a user's mistake that the notebook met.
+    """
+    import nbformat
+    import papermill
+
+    one_of("notebook", notebook, NOTEBOOKS)
+    source = ROOT / "notebooks" / f"{notebook}.ipynb"
+    known = papermill.inspect_notebook(str(source))
+    if unknown := [name for name in parameters if name not in known]:
+        raise InputError(f"{notebook} has no parameter {unknown[0]!r}; it has: {', '.join(known)}")
+    dataset = parameters["DATASET"]
+    start(notebook, dataset, parameters["LLM"], parameters["PROFILE"], parameters["SEED"])  # checks them
+    began = time.monotonic()
+    runs = output_root() / "papermill_runs"
+    for folder in (data_dir(), runs):
+        folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=runs, prefix=".staging-") as tmp:  # beside its final place: renames are atomic
+        staging = Path(tmp)
+        executed = staging / f"{notebook}.ipynb"
+        with (
+            _environment(RALLREC_STAGING=tmp, RALLREC_PROGRESS=str(staging / "progress")),
+            _reported(notebook, staging),
+        ):
+            try:
+                papermill.execute_notebook(
+                    str(source), str(executed), parameters, kernel_name="python3", progress_bar=False,
+                    cwd=str(ROOT / "notebooks"), log_output=False,
+                )  # fmt: skip
+            except papermill.PapermillExecutionError as e:
+                if e.ename == "InputError":
+                    raise InputError(e.evalue) from e
+                raise
+        clean = scrubbed(nbformat.read(executed, as_version=4))
+        nbformat.write(clean, executed)
+        return _put_in_place(staging, notebook, dataset, parameters, time.monotonic() - began)
+
+
+def scrubbed(notebook):
+    """The executed notebook without clocks, machine names and paths, so that the same run gives the same bytes."""
+    for metadata in (notebook.metadata, *(cell.metadata for cell in notebook.cells)):
+        for key in ("papermill", "execution"):
+            metadata.pop(key, None)
+    notebook.metadata["language_info"] = {"name": "python"}
+    for cell in notebook.cells:
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.id = "injected-parameters"
+        for output in cell.get("outputs", []):
+            if "text" in output:
+                output["text"] = output["text"].replace(str(ROOT), "rallrec")
+    return notebook
+
+
+def _put_in_place(staging: Path, notebook: str, dataset: str, parameters: dict, seconds: float) -> Path:
+    """Move a finished notebook's outputs to their places, under a lock, `metrics.json` last."""
+    from .datasets import load
+
+    runs, pictures = (output_root() / kind / dataset for kind in ("papermill_runs", "figures"))
+    for folder in (runs, pictures):
+        folder.mkdir(parents=True, exist_ok=True)
+    values = json.loads((staging / "metrics.json").read_text(encoding="utf-8"))
+    made = dict(hardware=hardware(), seconds=round(seconds))
+    with open(data_dir() / "outputs.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for path in sorted((staging / "figures").glob("*")):
+            os.replace(path, pictures / path.name)
+        os.replace(staging / f"{notebook}.ipynb", runs / f"{notebook}.ipynb")
+        metrics = read_metrics(dataset)
+        head = dict(
+            dataset=dataset,
+            data_hash=load(dataset).hash,
+            llm=parameters["LLM"],
+            profile=parameters["PROFILE"],
+            seed=parameters["SEED"],
+            version=VERSION,
+        )
+        parts = metrics.get("notebooks", {}) if all(metrics.get(k) == v for k, v in head.items()) else {}
+        if parts.get(notebook, {}).get("values") == values:
+            made = parts[notebook]["made"]  # nothing new: hardware and time stay those of who first found it
+        parts[notebook] = dict(values=values, made=made)
+        part = staging / "merged.json"
+        _write_json(part, head | {"notebooks": dict(sorted(parts.items()))})
+        os.replace(part, runs / "metrics.json")
+    return runs / f"{notebook}.ipynb"
+
+
+def read_metrics(dataset: str) -> dict:
+    """A data set's ``metrics.json``; empty where there is none."""
+    path = output_root() / "papermill_runs" / dataset / "metrics.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def values_of(metrics: dict) -> dict[str, float]:
+    """All recorded values, named ``notebook/name``."""
+    return {f"{n}/{k}": v for n, part in metrics.get("notebooks", {}).items() for k, v in part["values"].items()}
+
+
+def hardware() -> str:
+    """Processor, cores and GPU in words."""
+    import torch
+
+    name = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), name)
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return f"{name}, {os.cpu_count()} cores{gpu}"
+
+
+def _write_json(path: Path, content: dict) -> None:
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _environment(**variables: str):
+    """Set environment variables for the kernels started meanwhile."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+
+
+@contextmanager
+def _reported(notebook: str, staging: Path):
+    """Print a line when a notebook is done; meanwhile, on a terminal, show what it is at."""
+    began, stop = time.monotonic(), threading.Event()
+    terminal = sys.stderr.isatty()
+
+    def watch() -> None:
+        while not stop.wait(0.5):
+            try:
+                state = (staging / "progress").read_text(encoding="utf-8")
+            except OSError:
+                state = ""
+            print(
+                f"\r\033[K{notebook}  {time.monotonic() - began:4.0f} s  {state}", end="", file=sys.stderr, flush=True
+            )
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    if terminal:
+        watcher.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        if terminal:
+            watcher.join()
+            print("\r\033[K", end="", file=sys.stderr)
+    print(f"{notebook:<30} done in {time.monotonic() - began:4.0f} s", flush=True)

@@ -1,0 +1,71 @@
+"""The sizes of a run: one frozen table a profile."""
+
+from dataclasses import dataclass
+
+from .errors import one_of
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How much of everything a run does.
+
+    Attributes:
+        k: history items shown to the fast readers.
+        llm_k: history items in an LLM's prompt.
+        llm_samples: test samples, the same for all, that the LLM reader answers in the main table.
+        ablation_samples: likewise for the LLM reader's ablations; the first of the same draw.
+        curve_k: values of K in the ablation of K.
+        lightgcn, alignment, adapter: settings of these three trainings.
+    """
+
+    k: int
+    llm_k: int
+    llm_samples: int
+    ablation_samples: int
+    curve_k: tuple[int, ...]
+    lightgcn: dict
+    alignment: dict
+    adapter: dict
+
+
+PROFILES = {
+    # two cores, no GPU, minutes
+    "quick": Profile(
+        k=10,
+        llm_k=10,
+        llm_samples=400,
+        ablation_samples=200,
+        curve_k=(1, 2, 3, 5, 10, 15, 20, 30, 50),
+        lightgcn=dict(dimensions=64, layers=2, decay=0.01),
+        alignment=dict(dimensions=64),
+        adapter=dict(),
+    ),
+    # the paper's sizes, for a GPU
+    "full": Profile(
+        k=30,
+        llm_k=30,
+        llm_samples=10_000,
+        ablation_samples=10_000,
+        curve_k=(1, 2, 3, 5, 10, 15, 20, 30, 50),
+        lightgcn=dict(dimensions=128, layers=3, learning_rate=1e-3, epochs=1000, patience=20),
+        alignment=dict(dimensions=128),
+        adapter=dict(sequences=8192, valid_sequences=512, batch=32, k=30, orders=("high", "sequential", "recent")),
+    ),
+    # the package's own tests
+    "smoke": Profile(
+        k=5,
+        llm_k=3,
+        llm_samples=30,
+        ablation_samples=20,
+        curve_k=(1, 3, 5, 10),
+        lightgcn=dict(dimensions=16, layers=2, epochs=40),
+        alignment=dict(dimensions=16, epochs=40, batch=64),
+        adapter=dict(sequences=16, valid_sequences=8, batch=4, k=3, checks=2),
+    ),
+}
+
+
+def profile(name: str) -> Profile:
+    """A profile by its name: ``quick``, ``full``, ``smoke``."""
+    one_of("profile", name, PROFILES)
+    return PROFILES[name]

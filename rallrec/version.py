@@ -1,0 +1,3 @@
+"""The package's version; part of every ``metrics.json``."""
+
+VERSION = "0.1.0"
