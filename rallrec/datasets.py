@@ -25,7 +25,10 @@ class Words:
     items: str = "films"
     consumed: str = "watched"
     user: str = "viewer"
-    aspects: str = "its plot, themes and genre, setting, main characters and actors, director and style, tone, and place in culture"
+    aspects: str = (
+        "its plot, themes and genre, setting, main characters and actors, director and style, "
+        "tone, and place in culture"
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,13 +120,14 @@ def build(name: str, ratings: pd.DataFrame, items: pd.DataFrame, users: pd.DataF
     for table, column in ((users, "user_id"), (items, "item_id")):
         code = pd.Index(table[column]).get_indexer(ratings[column])
         if (code < 0).any():
-            raise InputError(f"{name}: ratings name the unknown {column} {ratings[column].to_numpy()[code < 0][0]!r}")
+            row = int(np.flatnonzero(code < 0)[0])
+            raise InputError(f"{_line(name, ratings, row)}: {column} {ratings[column].iloc[row]} is unknown")
         codes[column] = code.astype(np.int32)
     rating = ratings["rating"].to_numpy(np.float32)
     low, high = settings.get("scale", Dataset.scale)
     if not ((rating >= low) & (rating <= high)).all():
         row = int(np.flatnonzero(~((rating >= low) & (rating <= high)))[0])
-        raise InputError(f"{name}: rating {rating[row]:g} (row {row + 1}) is off the scale {low:g} to {high:g}")
+        raise InputError(f"{_line(name, ratings, row)}: rating {rating[row]:g} is off the scale {low:g} to {high:g}")
     time = ratings["time"].to_numpy(np.int64)
     order = np.lexsort((codes["item_id"], time, codes["user_id"]))
     data = Dataset(
@@ -133,14 +137,19 @@ def build(name: str, ratings: pd.DataFrame, items: pd.DataFrame, users: pd.DataF
     if (pair[1:] == pair[:-1]).any():
         user, item = divmod(int(pair[1:][pair[1:] == pair[:-1]][0]), data.n_items)
         raise InputError(
-            f"{name}: user {users.user_id[user]!r} rated item {items.item_id[item]!r} more than once; keep one rating"
+            f"{name}: user {users.user_id[user]} rated item {items.item_id[item]} more than once; keep one rating"
         )
     return data
 
 
+def _line(name: str, table: pd.DataFrame, row: int) -> str:
+    """Where a row of a table came from: file and line if it was read from a file."""
+    return f"{table.attrs['path']}:{row + 2}" if "path" in table.attrs else f"{name}: row {row + 1}"
+
+
 def _ordered(table: pd.DataFrame, column: str, name: str) -> pd.DataFrame:
     if table[column].duplicated().any():
-        raise InputError(f"{name}: {column} {table[column][table[column].duplicated()].iloc[0]!r} is listed twice")
+        raise InputError(f"{name}: {column} {table[column][table[column].duplicated()].iloc[0]} is listed twice")
     return table.sort_values(column, kind="stable").reset_index(drop=True)
 
 
@@ -235,6 +244,7 @@ def read_table(path, columns: dict[str, type]) -> pd.DataFrame:
             row = int(np.flatnonzero(parsed.isna())[0])
             raise InputError(f"{path}:{row + 2}: {column} {table[column][row]!r} is no number")
         table[column] = parsed.astype(kind)
+    table.attrs["path"] = str(path)
     return table
 
 

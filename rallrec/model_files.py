@@ -30,9 +30,9 @@ def load_by_name(name: str, dtype: torch.dtype):
         return *_from_folder(_smollm2_folder(), dtype), f"smollm2-{SMOLLM2.sha256[:16]}"
     if Path(name).is_dir():
         return *_from_folder(Path(name), dtype), folder_fingerprint(Path(name))
-    if placed := (data_dir() / "models" / name.replace("/", "--")):
-        if placed.is_dir():
-            return *_from_folder(placed, dtype), folder_fingerprint(placed)
+    placed = data_dir() / "models" / name.replace("/", "--")
+    if placed.is_dir():
+        return *_from_folder(placed, dtype), folder_fingerprint(placed)
     if name.count("/") == 1 and not name.startswith((".", "/")):
         return _from_hub(name, dtype, placed)
     raise InputError(

@@ -55,7 +55,7 @@ def publish(dataset: str, llm_name: str, profile_name: str, seed: int) -> Path:
         version=VERSION,
         hardware=hardware(),
         date=date.today().isoformat(),
-        command=f"python -m rallrec publish --dataset {dataset} --llm {llm_name} --profile {profile_name} --seed {seed}",
+        command=f"rallrec publish --dataset {dataset} --llm {llm_name} --profile {profile_name} --seed {seed}",
     )
     (folder / "provenance.json").write_text(
         json.dumps(provenance, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"

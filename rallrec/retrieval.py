@@ -197,7 +197,7 @@ def _top(similarity: np.ndarray, allowed: np.ndarray, k: int) -> np.ndarray:
 
     Similarity and column are packed into one integer, so that one partition settles both.
     """
-    t, h = similarity.shape
+    h = similarity.shape[1]
     key = np.rint(similarity * TIE).astype(np.int64) << 32
     key |= np.arange(h)
     key[~allowed] = np.iinfo(np.int64).min

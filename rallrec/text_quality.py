@@ -1,4 +1,4 @@
-"""What can be said of text embeddings without a user: how narrow their cone is, and whether neighbours share a genre."""
+"""What can be said of text embeddings without a user: how narrow their cone is, whether neighbours share a genre."""
 
 import numpy as np
 
@@ -22,7 +22,7 @@ def genre_sets(data: Dataset) -> np.ndarray:
 def neighbour_agreement(
     catalogue: Catalogue | None, genres: np.ndarray, rng: np.random.Generator | None = None, k: int = 10
 ) -> float:
-    """Mean share of an item's k nearest items that have a genre in common with it; of random items without a catalogue."""
+    """Mean share of an item's k nearest items (random ones, without a catalogue) that share a genre with it."""
     items = np.flatnonzero(genres.any(1))
     if catalogue is None:
         near = rng.integers(0, len(genres), (len(items), k))

@@ -1,0 +1,55 @@
+"""Tests keep their data to themselves; only those marked by the `real` fixtures use the checkout's."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+
+matplotlib.use("agg")
+_DATA = tempfile.TemporaryDirectory(prefix="rallrec-tests-")
+REAL_DATA = os.environ.get("RALLREC_DATA")
+os.environ["RALLREC_DATA"] = _DATA.name
+os.environ.pop("RALLREC_FRESH", None)
+
+import rallrec as rr  # noqa: E402
+from rallrec.cache import Cache  # noqa: E402
+from rallrec.llm import LocalModel  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    return rr.load("tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_split(tiny):
+    return rr.split(tiny)
+
+
+@pytest.fixture
+def cache(tmp_path) -> Cache:
+    return Cache(tmp_path / "cache.sqlite")
+
+
+@pytest.fixture
+def llm(cache) -> LocalModel:
+    """A tiny, randomly initialised model with an empty cache."""
+    return rr.language_model("tiny-random", device="cpu", cache=cache)
+
+
+@pytest.fixture
+def embedding(tiny) -> np.ndarray:
+    """Random item embeddings, float32 [n_items, 12]."""
+    return np.random.default_rng(3).normal(size=(tiny.n_items, 12)).astype(np.float32)
+
+
+@pytest.fixture
+def real_data(monkeypatch) -> Path:
+    """The checkout's own data folder, where downloads and the default LLM are kept."""
+    if REAL_DATA is None:
+        monkeypatch.delenv("RALLREC_DATA")
+    else:
+        monkeypatch.setenv("RALLREC_DATA", REAL_DATA)

@@ -1,0 +1,100 @@
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import rallrec as rr
+from rallrec.cache import Cache, key_of, pack, unpack
+
+WRITER = """
+import sys
+from rallrec.cache import Cache
+cache = Cache(sys.argv[1])
+for n in range(10**9):
+    cache.put({f"{n}-{i}": bytes([n % 251]) * 200_000 for i in range(5)})
+    print(n, flush=True)
+"""
+
+
+def test_killed_in_the_middle_of_writing(tmp_path):
+    """Whatever the moment, a batch is there whole or not at all, and none that was reported is lost."""
+    for delay in (0.0, 0.004, 0.009, 0.013):
+        path = tmp_path / f"cache-{delay}"
+        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True)
+        for _ in range(5):
+            last = int(writer.stdout.readline())
+        time.sleep(delay)
+        os.kill(writer.pid, signal.SIGKILL)
+        last = max([last, *map(int, writer.stdout.read().split("\n")[:-1])])
+        writer.wait()
+        cache = Cache(path)
+        for n in range(last + 3):
+            batch = cache.get([f"{n}-{i}" for i in range(5)])
+            whole = all(v == bytes([n % 251]) * 200_000 for v in batch)
+            assert whole if n <= last else whole or batch == [None] * 5
+        cache.put({"new": b"1"})
+        assert cache.get(["new"]) == [b"1"]
+
+
+def test_damaged_answer_counts_as_missing(cache):
+    cache.put({"a": b"right", "b": b"other"})
+    with sqlite3.connect(cache.path) as db:
+        db.execute("UPDATE answers SET value = ? WHERE key = 'a'", (b"wrong",))
+    assert Cache(cache.path).get(["a", "b"]) == [None, b"other"]
+
+
+def test_damaged_file_gets_one_line(tmp_path):
+    (tmp_path / "cache").write_bytes(b"no database" * 1000)
+    with pytest.raises(rr.InputError, match=r"can't be used .*delete it"):
+        Cache(tmp_path / "cache").get(["a"])
+
+
+def test_two_processes_write_at_once(tmp_path):
+    code = "import sys; from rallrec.cache import Cache; c = Cache(sys.argv[1])\n"
+    code += "for n in range(100): c.put({f'{sys.argv[2]}{n}': b'x'})"
+    path = str(tmp_path / "cache")
+    writers = [subprocess.Popen([sys.executable, "-c", code, path, name]) for name in "ab"]
+    assert [w.wait() for w in writers] == [0, 0]
+    assert all(Cache(path).get([f"{w}{n}" for w in "ab" for n in range(100)]))
+
+
+def test_keys_tell_inputs_apart():
+    a = np.arange(6.0)
+    keys = {key_of(x=v) for v in (a, a.astype(np.float32), a.reshape(2, 3), a + 1, [1, 2], "12", 12)}
+    assert len(keys) == 7
+    assert key_of(x=a, y=1) == key_of(y=1, x=a.copy())
+
+
+def test_arrays_are_made_once(cache):
+    made = []
+
+    def make():
+        made.append(1)
+        return {"a": np.arange(3), "b": np.array("text")}
+
+    for _ in range(2):
+        out = cache.arrays({"x": 1}, make)
+    assert made == [1]
+    assert out["a"].tolist() == [0, 1, 2]
+    assert str(out["b"]) == "text"
+    assert unpack(pack(out))["a"].dtype == out["a"].dtype
+
+
+def test_published_answers_are_a_second_layer(tmp_path):
+    folder = tmp_path / "published" / "some-data"
+    folder.mkdir(parents=True)
+    (folder / "descriptions.jsonl").write_text('{"key": "k1", "answer": "döner"}\n', encoding="utf-8")
+    key = bytes(range(32))
+    np.savez(folder / "e.npz", keys=np.frombuffer(key, np.uint8)[None], rows=np.ones((1, 3), np.float16))
+    cache = Cache(tmp_path / "cache", tmp_path / "published")
+    text, row, none = cache.get(["k1", key.hex(), "k3"])
+    assert text.decode() == "döner"
+    assert np.frombuffer(row, np.float16).tolist() == [1, 1, 1]
+    assert none is None
+    cache.put({"k1": b"own"})
+    assert cache.get(["k1"]) == [b"own"]

@@ -1,0 +1,163 @@
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import rallrec as rr
+from rallrec import datasets, downloads
+from rallrec.datasets import build, read_table
+from rallrec.downloads import WheelFile, fetch, sha256_of
+
+RATINGS = pd.DataFrame({"user_id": [7, 7, 8], "item_id": [1, 2, 1], "rating": [5, 3, 4], "time": [20, 10, 30]})
+ITEMS = pd.DataFrame({"item_id": [2, 1], "title": ["b", "a"]})
+USERS = pd.DataFrame({"user_id": [8, 7]})
+
+
+def test_ratings_are_by_user_then_time_and_codes_by_raw_id():
+    data = build("d", RATINGS, ITEMS, USERS)
+    assert data.items.item_id.tolist() == [1, 2]
+    assert data.items.title[data.item].tolist() == ["b", "a", "a"]
+    assert data.time.tolist() == [10, 20, 30]
+    assert data.start.tolist() == [0, 2, 3]
+    assert data.liked.tolist() == [False, True, True]
+
+
+def test_order_of_the_rows_changes_nothing(tiny):
+    raw = pd.DataFrame(
+        {
+            "user_id": tiny.users.user_id[tiny.user].to_numpy(),
+            "item_id": tiny.items.item_id[tiny.item].to_numpy(),
+            "rating": tiny.rating,
+            "time": tiny.time,
+        }
+    )
+    shuffled = build("tiny", raw.sample(frac=1, random_state=1), tiny.items.sample(frac=1, random_state=2), tiny.users)
+    assert shuffled.hash == tiny.hash
+    assert (shuffled.item == tiny.item).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"rating": [5, 3, 6]}, "row 3: rating 6 is off the scale 1 to 5"),
+        ({"rating": [5, np.nan, 4]}, "row 2: rating nan is off the scale"),
+        ({"item_id": [1, 2, 9]}, "row 3: item_id 9 is unknown"),
+        ({"user_id": [7, 7, 9]}, "row 3: user_id 9 is unknown"),
+        ({"item_id": [1, 1, 1]}, "user 7 rated item 1 more than once"),
+    ],
+)
+def test_bad_ratings_are_refused(change, said):
+    with pytest.raises(rr.InputError, match=said):
+        build("d", RATINGS.assign(**change), ITEMS, USERS)
+
+
+def test_an_id_listed_twice_is_refused():
+    with pytest.raises(rr.InputError, match="item_id 2 is listed twice"):
+        build("d", RATINGS, ITEMS.assign(item_id=[2, 2]), USERS)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a:token\tb:float\n1\t2\n3\n", ":3: 1 fields where 2 are expected"),
+        ("a:token\tb:float\n1\t2\n3\tx\n", ":3: b 'x' is no number"),
+        ("a:token\tc:float\n1\t2\n", ":1: column 'b' is missing"),
+        ("", "is no UTF-8 table"),
+    ],
+)
+def test_a_broken_line_is_named(tmp_path, text, said):
+    (tmp_path / "t").write_text(text)
+    with pytest.raises(rr.InputError, match=said):
+        read_table(tmp_path / "t", {"a": int, "b": float})
+
+
+def test_unknown_data_set():
+    with pytest.raises(rr.InputError, match="'ml-99k'; it must be one of: ml-100k, tiny"):
+        rr.load("ml-99k")
+
+
+def test_a_rating_off_the_scale_is_named_by_file_and_line(tmp_path):
+    (tmp_path / "t").write_text("user_id:token\titem_id:token\trating:float\ttime:float\n7\t1\t4\t1\n7\t2\t9\t2\n")
+    ratings = read_table(tmp_path / "t", {"user_id": int, "item_id": int, "rating": float, "time": float})
+    with pytest.raises(rr.InputError, match=r"/t:3: rating 9 is off the scale 1 to 5"):
+        build("d", ratings.rename(columns={"timestamp": "time"}), ITEMS, USERS)
+
+
+# --- downloads ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("RALLREC_DATA", str(tmp_path))
+    monkeypatch.delenv("RALLREC_RAW", raising=False)
+    (tmp_path / "raw" / "d").mkdir(parents=True)
+    return tmp_path
+
+
+@pytest.fixture
+def file(tmp_path) -> WheelFile:
+    (tmp_path / "content").write_text("the file")
+    return WheelFile("some-package", "1.0", "some/member.txt", sha256_of(tmp_path / "content"))
+
+
+def wheel(folder, content="the file"):
+    path = folder / "some_package-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as z:
+        z.writestr("some/member.txt", content)
+    return path
+
+
+def left_behind(home):
+    return [p.name for p in (home / "raw" / "d").iterdir() if not p.name.endswith(".whl")]
+
+
+def test_taken_from_a_wheel_that_the_user_placed(home, file):
+    wheel(home / "raw")
+    assert fetch(file, "d").read_text() == "the file"
+    assert left_behind(home) == ["member.txt"]
+
+
+def test_truncated_file_is_refused(home, file):
+    (home / "raw" / "d" / "member.txt").write_text("the fi")
+    with pytest.raises(rr.InputError, match=r"truncated or altered.*delete it and run again"):
+        fetch(file, "d")
+
+
+def test_altered_and_truncated_wheels_are_refused(home, file):
+    path = wheel(home / "raw", "another file")
+    with pytest.raises(rr.InputError, match="is not the file expected"):
+        fetch(file, "d")
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(rr.InputError, match="truncated or altered"):
+        fetch(file, "d")
+    assert left_behind(home) == []
+
+
+@pytest.mark.parametrize(
+    ("stderr", "said"),
+    [
+        ("no route", r"no network\?.*place member.txt at .*raw/d/member.txt"),
+        ("OSError: No space left on device", "No space left on device; free some space"),
+    ],
+)
+def test_no_network_and_no_space(home, file, monkeypatch, stderr, said):
+    done = type("Done", (), {"returncode": 1, "stderr": stderr})
+    monkeypatch.setattr(downloads.subprocess, "run", lambda *a, **k: done)
+    with pytest.raises(rr.InputError, match=said):
+        fetch(file, "d")
+    assert left_behind(home) == []
+
+
+# --- the real thing ---------------------------------------------------------------------------------
+
+
+def test_ml_100k(real_data):
+    data = rr.load("ml-100k")
+    assert (data.n_ratings, data.n_users, data.n_items) == (100_000, 943, 1682)
+    assert data.items.title[data.items.item_id == 127].item() == "The Godfather"
+    assert data.items.year.isin(["", *map(str, range(1920, 1999))]).all()
+    assert set(datasets.ML100K_FILES) == {"inter", "item", "user"}
+    split = rr.split(data)
+    assert [len(p) for p in (split.train, split.valid, split.test)] == [76_228, 9_528, 9_529]
+    assert not split.certificate().violations.any()

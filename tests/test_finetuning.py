@@ -1,0 +1,78 @@
+import json
+
+import numpy as np
+import pytest
+
+import rallrec as rr
+from rallrec import finetuning
+from rallrec.cache import Cache
+from rallrec.finetuning import adapter, open_adapted, sequences
+
+SETTINGS = dict(sequences=24, valid_sequences=8, batch=4, k=3, checks=3, learning_rate=1e-2)
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    monkeypatch.setenv("RALLREC_DATA", str(tmp_path / "data"))
+
+
+def test_labels_are_where_they_are_said_to_be(tiny_split, embedding, llm):
+    shown = rr.select(tiny_split.train.take(np.arange(4)), "recent", embedding, 3)
+    yes, no = (llm.tokenizer(o)["input_ids"][0] for o in (" Yes", " No"))
+    for n, (ids, places, liked) in enumerate(sequences(shown, llm)):
+        assert [ids[p] for p in places] == [yes if like else no for like in liked]
+        assert places[-1] == len(ids) - 1
+        assert liked == [*shown.liked[n], shown.samples.liked[n]]
+
+
+def test_training_lowers_the_loss_and_the_adapter_is_used(tiny_split, embedding, llm, folders):
+    folder, curve = adapter(tiny_split, embedding, llm, **SETTINGS)
+    assert curve.valid[-1] < curve.valid[0]
+    adapted = open_adapted(llm, folder)
+    shown = rr.select(tiny_split.test.take(np.arange(20)), "recent", embedding, 3)
+    plain, tuned = rr.recommend(shown, llm), rr.recommend(shown, adapted)
+    assert adapted.fingerprint != llm.fingerprint
+    losses = [rr.evaluation.log_loss(shown.samples.liked, p) for p in (plain, tuned)]
+    assert losses[1] < losses[0]
+    assert json.loads((folder / "rallrec.json").read_text())["curve"]["step"] == curve.step
+
+
+def test_the_plain_model_stays_as_it_was(tiny_split, embedding, llm, folders):
+    before = llm.model.state_dict()["model.layers.0.mlp.up_proj.weight"].clone()
+    adapter(tiny_split, embedding, llm, **SETTINGS)
+    assert (llm.model.state_dict()["model.layers.0.mlp.up_proj.weight"] == before).all()
+
+
+def test_resumed_equals_uninterrupted(tiny_split, embedding, tmp_path, monkeypatch):
+    weights = []
+    for name in ("whole", "resumed"):
+        monkeypatch.setenv("RALLREC_DATA", str(tmp_path / name))
+        llm = rr.language_model("tiny-random", device="cpu", cache=Cache(tmp_path / name / "cache"))
+        if name == "resumed":
+            losses, real = [], finetuning._label_losses
+
+            def dies(*a, losses=losses, real=real):
+                losses.append(1)
+                if len(losses) == 11:
+                    raise KeyboardInterrupt
+                return real(*a)
+
+            with monkeypatch.context() as m:
+                m.setattr(finetuning, "_label_losses", dies)
+                with pytest.raises(KeyboardInterrupt):
+                    adapter(tiny_split, embedding, llm, **SETTINGS)
+        folder, curve = adapter(tiny_split, embedding, llm, **SETTINGS)
+        weights.append((folder / "adapter_model.safetensors").read_bytes())
+        assert curve.step == [2, 4, 6]
+    assert weights[0] == weights[1]
+
+
+def test_trained_once(tiny_split, embedding, llm, folders, monkeypatch):
+    first = adapter(tiny_split, embedding, llm, **SETTINGS)
+    monkeypatch.setattr(finetuning, "_train", lambda *a: pytest.fail("trained again"))
+    assert adapter(tiny_split, embedding, llm, **SETTINGS) == first
+
+
+def test_a_folder_without_an_adapter(tmp_path):
+    with pytest.raises(rr.InputError, match=r"holds no adapter_model.safetensors; train one"):
+        rr.language_model("tiny-random", adapter=tmp_path)

@@ -1,0 +1,125 @@
+import numpy as np
+import pytest
+import torch
+
+import rallrec as rr
+from rallrec.cache import Cache
+
+TEXTS = ["a", "The film is called Alien.", "History: Yes No? " * 5, "The film is called Alien.", "x y z"]
+
+
+def test_batched_equals_one_at_a_time(llm, tmp_path):
+    alone = rr.language_model("tiny-random", device="cpu", cache=Cache(tmp_path / "alone"))
+    assert np.abs(llm.embed(TEXTS) - np.concatenate([alone.embed([t]) for t in TEXTS])).max() < 2e-3  # half precision
+    for options in ((" Yes", " No"), (" Absolutely", " Not at all", " Yes")):
+        one = np.concatenate([alone.choose([t], options) for t in TEXTS])
+        assert llm.choose(TEXTS, options) == pytest.approx(one, abs=1e-6)
+    assert llm.generate(TEXTS, 8) == [alone.generate([t], 8)[0] for t in TEXTS]
+
+
+def test_embedding_is_the_mean_over_real_tokens(llm):
+    ids = torch.tensor([llm.tokenizer(TEXTS[1])["input_ids"]])
+    with torch.no_grad():
+        hidden = llm.model.base_model(ids)[0][0]
+    assert llm.embed(TEXTS)[1] == pytest.approx(hidden.mean(0).numpy(), abs=2e-3)
+
+
+def test_choice_is_the_softmax_of_the_models_own_logits(llm):
+    ids = torch.tensor([llm.tokenizer(TEXTS[2])["input_ids"]])
+    yes, no = (llm.tokenizer(o)["input_ids"] for o in (" Yes", " No"))
+    assert len(yes) == len(no) == 1
+    with torch.no_grad():
+        logits = llm.model(ids).logits[0, -1, [yes[0], no[0]]]
+    assert llm.choose(TEXTS)[2] == pytest.approx(logits.softmax(0).numpy(), abs=1e-6)
+
+
+def test_options_of_several_tokens_multiply_their_probabilities(llm):
+    prompt, options = TEXTS[2], [" Absolutely", " Not at all"]
+    scores = []
+    for option in options:
+        start, whole = (llm.tokenizer(t)["input_ids"] for t in (prompt, prompt + option))
+        assert len(whole) > len(start) + 1
+        with torch.no_grad():
+            logp = llm.model(torch.tensor([whole])).logits[0].log_softmax(-1)
+        scores.append(sum(logp[i - 1, whole[i]].item() for i in range(len(start), len(whole))))
+    expected = np.exp(scores) / np.exp(scores).sum()
+    assert llm.choose([prompt], options)[0] == pytest.approx(expected, abs=1e-6)
+
+
+def test_one_begin_token(llm):
+    llm.tokenizer.chat_template = "{{ bos_token }}{{ messages[0]['content'] }}"
+    begin = llm.tokenizer.bos_token_id
+    for text in ("plain", llm.chat("asked")):
+        assert llm.tokens([text])[0].count(begin) <= 1
+    assert llm.tokens([llm.chat("asked")])[0][0] == begin
+
+
+def test_an_answer_is_paid_for_once(llm, monkeypatch):
+    first = llm.choose(TEXTS)
+    assert (first[1] == first[3]).all()
+    again = rr.language_model("tiny-random", device="cpu", cache=llm.cache)
+    monkeypatch.setattr(again, "_choose", lambda *a, **k: pytest.fail("asked again"))
+    assert (again.choose(TEXTS) == first).all()
+    assert again.missing("choose", [*TEXTS, "new"], options=[" Yes", " No"]) == 1
+
+
+def test_an_interrupted_call_keeps_what_was_answered(llm, monkeypatch):
+    llm.batch_tokens = 1  # a batch a text
+    answer = type(llm)._choose
+
+    def dies(self, prompts, options):
+        for n, batch in enumerate(answer(self, prompts, options)):
+            if n == 2:
+                raise KeyboardInterrupt
+            yield batch
+
+    monkeypatch.setattr(type(llm), "_choose", dies)
+    with pytest.raises(KeyboardInterrupt):
+        llm.choose(TEXTS)
+    assert llm.missing("choose", TEXTS, options=[" Yes", " No"]) == len(set(TEXTS)) - 2
+
+
+@pytest.mark.parametrize("options", [(" Yes",), (" Yes", " Yes"), (" Yes", "")])
+def test_bad_options(llm, options):
+    with pytest.raises(rr.InputError, match="at least two distinct, non-empty"):
+        llm.choose(TEXTS, options)
+
+
+def test_one_text_is_no_list(llm):
+    with pytest.raises(rr.InputError, match="takes a list of texts"):
+        llm.embed("one text")
+
+
+def test_sampling_is_seeded(llm, tmp_path):
+    other = rr.language_model("tiny-random", device="cpu", cache=Cache(tmp_path / "other"))
+    sampled = [m.generate(TEXTS, 8, temperature=1.5, top_p=0.9, seed=s) for m, s in ((llm, 0), (other, 0), (other, 1))]
+    assert sampled[0] == sampled[1] != sampled[2]
+
+
+@pytest.mark.parametrize("name", ["gpt-17", "/no/such/folder"])
+def test_unknown_model(name):
+    with pytest.raises(rr.InputError, match="valid are: smollm2-135m, tiny-random"):
+        rr.language_model(name)
+
+
+def test_hub_model_that_cannot_be_fetched(monkeypatch):
+    import huggingface_hub
+
+    def unreachable(*_, **__):
+        raise OSError("no network")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", unreachable)
+    with pytest.raises(rr.InputError, match=r"no network.*place the model's files .*owner--model"):
+        rr.language_model("owner/model")
+
+
+def test_a_model_folder(llm, tmp_path):
+    folder = tmp_path / "model"
+    llm.model.save_pretrained(folder)
+    llm.tokenizer.save_pretrained(folder)
+    copy = rr.language_model(str(folder), device="cpu", cache=Cache(tmp_path / "other"))
+    assert copy.choose(TEXTS) == pytest.approx(llm.choose(TEXTS), abs=1e-6)
+    assert copy.fingerprint != llm.fingerprint
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(rr.InputError):
+        rr.language_model(str(folder))

@@ -1,0 +1,121 @@
+import numpy as np
+import pytest
+
+import rallrec as rr
+from rallrec.catalogue import Catalogue
+from rallrec.datasets import permuted
+from rallrec.retrieval import KINDS, Representation, _unit, mix, represent, scaled, similarities
+from rallrec.splits import Samples
+
+
+def best(score, allowed, count: int) -> list[int]:
+    return sorted(allowed, key=lambda i: (-round(score[i] * 2**20), -i))[:count]
+
+
+def plain_loop(samples: Samples, r: Representation, k: int) -> list[list[int]]:
+    """Retrieval written as the definition has it, one sample at a time."""
+    data, out = samples.data, []
+    parts = [p / np.linalg.norm(p, axis=1, keepdims=True) for p in r.parts]
+    for position, n in zip(samples.position, samples.n_earlier, strict=True):
+        history = list(range(position - n, position))
+        cosines = [[float(p[data.item[position]] @ p[data.item[h]]) for h in history] for p in parts]
+
+        everything = range(n)
+        if r.fusion == "cosine":
+            chosen = best(cosines[0], everything, k)
+        elif r.fusion == "softmax":
+            soft = [np.exp(c) / np.exp(c).sum() for c in map(np.array, cosines)]
+            chosen = best((soft[0] + soft[1]) / 2 * n, everything, k)
+        else:
+            chosen = best(cosines[0], everything, k // 2)
+            chosen += best(cosines[1], [i for i in everything if i not in chosen], k - len(chosen))
+        out.append([history[i] for i in chosen] + [-1] * (k - len(chosen)))
+    return out
+
+
+@pytest.mark.parametrize("k", [1, 4, 7, 60])
+@pytest.mark.parametrize("fusion", ["cosine", "softmax", "halves"])
+def test_equal_to_a_plain_loop(tiny, tiny_split, embedding, fusion, k):
+    other = np.random.default_rng(4).normal(size=(tiny.n_items, 5)).astype(np.float32)
+    r = Representation("r", (embedding,) if fusion == "cosine" else (embedding, other), fusion)
+    assert rr.retrieve(tiny_split.test, r, k).position.tolist() == plain_loop(tiny_split.test, r, k)
+
+
+def test_ties_go_to_the_newer_rating(tiny, tiny_split):
+    same = np.ones((tiny.n_items, 3), np.float32)
+    shown = rr.retrieve(tiny_split.test, same, 5).position
+    assert (shown == tiny_split.test.position[:, None] - np.arange(1, 6)).all()
+
+
+def test_permuting_the_item_table_changes_nothing(tiny, tiny_split, embedding):
+    order = np.random.default_rng(0).permutation(tiny.n_items)
+    other = permuted(tiny, order)
+    samples = Samples(other, tiny_split.test.position)
+    assert (samples.data.items.item_id[samples.item].to_numpy() == tiny.items.item_id[tiny_split.test.item]).all()
+    for kind in KINDS:
+        a = represent(kind, embedding, embedding[:, :6], embedding[:, 6:], embedding[:, 3:9])
+        p = embedding[order]
+        b = represent(kind, p, p[:, :6], p[:, 6:], p[:, 3:9])
+        for selector in ("high", "rerank"):
+            shown, same = rr.select(tiny_split.test, selector, a, 5), rr.select(samples, selector, b, 5)
+            assert (shown.position == same.position).all(), (kind, selector)
+            assert (rr.vote(shown) == rr.vote(same)).all()
+
+
+def test_planted_tastes_are_found(tiny, tiny_split):
+    genre = np.stack([(tiny.items.genres == g).to_numpy(np.float32) for g in tiny.items.genres.unique()], axis=1)
+    by_genre = rr.evaluate(tiny_split.test, rr.vote(rr.retrieve(tiny_split.test, genre, 3)))["auc"]
+    recent = rr.evaluate(tiny_split.test, rr.vote(rr.select(tiny_split.test, "recent", k=3)))["auc"]
+    assert by_genre.low > recent.high
+
+
+def test_mixture_has_parts_of_one_scale():
+    rng = np.random.default_rng(0)
+    text, colla, ssl = (rng.normal(size=(300, d)) * s for d, s in ((200, 50), (16, 0.01), (8, 3)))
+    mixed = mix(text, colla, ssl)
+    assert mixed.shape == (300, 128 + 16 + 8)
+    assert mixed.dtype == np.float32
+    for part in np.split(mixed, [128, 144], axis=1):
+        assert np.linalg.norm(part, axis=1).max() == pytest.approx(1, abs=1e-5)
+    assert np.linalg.norm(scaled(np.zeros((2, 2)))) == 0
+
+
+def test_similarities_are_cosines(tiny_split, embedding):
+    shown = rr.retrieve(tiny_split.test, embedding, 60)
+    similar = similarities(shown, embedding)
+    unit = _unit(embedding)
+    n, j = 2, 3
+    expected = unit[shown.samples.item[n]] @ unit[shown.item[n, j]]
+    assert similar[n, j] == pytest.approx(expected, abs=1e-6)
+    assert (similar[~shown.real] == 0).all()
+    assert (np.diff(similar[0][shown.real[0]]) <= 1e-6).all()
+
+
+def test_catalogue_equals_brute_force(embedding):
+    codes, cosines = Catalogue(embedding).neighbours([0, 7], 5)
+    unit = _unit(embedding)
+    for row, item in enumerate((0, 7)):
+        score = unit @ unit[item]
+        score[item] = -np.inf
+        assert codes[row].tolist() == np.argsort(-score)[:5].tolist()
+        assert cosines[row] == pytest.approx(np.sort(score)[::-1][:5], abs=1e-5)
+
+
+def test_candidates_leave_out_what_the_user_rated(embedding):
+    codes, _ = Catalogue(embedding).candidates([np.array([1, 2, 3]), np.array([4])], 10)
+    assert not set(codes[0]) & {1, 2, 3}
+    assert 4 not in codes[1]
+    assert codes.shape == (2, 10)
+
+
+@pytest.mark.parametrize("k", [0, -1, 2.5, True])
+def test_k_must_be_positive(tiny_split, embedding, k):
+    with pytest.raises(rr.InputError, match=r"k is .* at least 1"):
+        rr.retrieve(tiny_split.test, embedding, k)
+
+
+def test_wrong_matrix_and_unknown_kind(tiny_split, embedding):
+    with pytest.raises(rr.InputError, match="has 79 rows; tiny has 80 items"):
+        rr.retrieve(tiny_split.test, embedding[:-1])
+    with pytest.raises(rr.InputError, match="'mix9'; it must be one of: txt, text"):
+        represent("mix9", embedding, embedding, embedding, embedding)
