@@ -1,4 +1,4 @@
-"""Joint representation: self-supervised alignment of text and collaborative embeddings (paper, section 3.2).
+"""Joint representation: self-supervised alignment of text and collaborative embeddings (paper, section 2.2.3).
 
 The authors released no code for this step; what stands here follows the paper's description: both
 are projected into one space, and a symmetric InfoNCE loss pulls the two views of an item together.

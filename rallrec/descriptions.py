@@ -1,6 +1,6 @@
 """Item texts: a plain template of title and attributes, and the description that an LLM writes.
 
-Paper, section 3.1: the plain template gives the embedding ``txt``, the description ``text``.
+Paper, section 2.2.1: the plain template gives the embedding ``txt``, the description ``text``.
 """
 
 import re
@@ -24,7 +24,7 @@ def _plain(row: pd.Series, data: Dataset) -> str:
 
 
 def describe(data: Dataset, llm: LanguageModel, rows=None, **sampling) -> list[str]:
-    """Let the LLM describe items in fewer than 80 words (paper, section 3.1).
+    """Let the LLM describe items in fewer than 80 words (paper, section 2.2.1).
 
     Args:
         rows: codes of the items to describe; all by default.
@@ -33,12 +33,12 @@ def describe(data: Dataset, llm: LanguageModel, rows=None, **sampling) -> list[s
             when sampled.
 
     Returns:
-        One description an item: [n_items] or [len(rows)].
+        One description an item, [n_items] or [len(rows)]; the plain text where the LLM answers nothing.
     """
     items = data.items if rows is None else data.items.iloc[rows]
     prompts = [description_prompt(row, data, llm) for _, row in items.iterrows()]
     answers = llm.generate(prompts, max_new_tokens=MAX_NEW_TOKENS, **sampling)
-    return [tidy(answer) for answer in answers]
+    return [tidy(answer) or _plain(row, data) for answer, (_, row) in zip(answers, items.iterrows(), strict=True)]
 
 
 def description_prompt(row: pd.Series, data: Dataset, llm: LanguageModel) -> str:

@@ -44,7 +44,7 @@ def accuracy(liked: np.ndarray, p: np.ndarray) -> float:
 
 
 def evaluate(samples: Samples, p: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Estimate]:
-    """The three metrics of the paper (section 4.1), each with a 95 % interval.
+    """The three metrics of the paper (section 3), each with a 95 % interval.
 
     Args:
         samples: what was predicted. p: P(like), [n_samples].

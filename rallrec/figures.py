@@ -47,6 +47,7 @@ def timeline(data, split) -> Figure:
     left.set(title="Ratings over time", ylabel="ratings")
     left.xaxis.set_major_locator(mpl.dates.AutoDateLocator(maxticks=4))
     left.xaxis.set_major_formatter(mpl.dates.ConciseDateFormatter(left.xaxis.get_major_locator()))
+    left.set_ylim(top=left.get_ylim()[1] * 1.3)  # room for the legend
     left.legend(loc="upper left", fontsize="small")
     right.hist(split.test.n_earlier, bins=40, color="C1")
     right.set(title="History length of test samples", xlabel="earlier ratings of the user", ylabel="samples")
@@ -56,7 +57,11 @@ def timeline(data, split) -> Figure:
 def histograms(series: dict[str, np.ndarray], title: str, xlabel: str, ylabel: str) -> Figure:
     """Distributions side by side, as outlined densities of a common binning."""
     figure, (ax,) = panels(1)
-    bins = np.histogram_bin_edges(np.concatenate(list(series.values())), 60)
+    together = np.concatenate(list(series.values()))
+    bins = np.histogram_bin_edges(together, 60)
+    if np.issubdtype(together.dtype, np.integer):  # whole numbers a bin, or the bins make a comb
+        step = max(1, round(np.ptp(together) / 40))
+        bins = np.arange(together.min(), together.max() + step + 1, step) - 0.5
     for i, (name, values) in enumerate(series.items()):
         ax.hist(values, bins, density=True, histtype="stepfilled", alpha=0.25, color=f"C{i}")
         ax.hist(

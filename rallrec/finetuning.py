@@ -1,4 +1,4 @@
-"""A LoRA adapter for the reader, trained on every label of the labelled history (paper, section 3.4).
+"""A LoRA adapter for the reader, trained on every label of the labelled history.
 
 The paper supervises the answer about the target only. In the labelled prompt each line of the
 history asks the same question of an earlier item, so all of them are supervised: some twenty labels

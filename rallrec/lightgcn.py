@@ -57,7 +57,7 @@ class LightGCNSettings:
 
 
 def lightgcn(split: Split, **settings) -> np.ndarray:
-    """Collaborative embeddings of the items, float32 [n_items, d] (paper, section 3.1); see `train_lightgcn`."""
+    """Collaborative embeddings of the items, float32 [n_items, d] (paper, section 2.2.2); see `train_lightgcn`."""
     return train_lightgcn(split, **settings).items
 
 

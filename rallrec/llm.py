@@ -7,6 +7,7 @@ backend answers batches. `LocalModel` is transformers on this machine.
 import contextlib
 import logging
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -63,7 +64,7 @@ class LanguageModel:
         return self._answers("generate", prompts, settings, str.encode, bytes.decode)
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
-        """Mean of the last hidden states over a text's own tokens (paper, section 3.1).
+        """Mean of the last hidden states over a text's own tokens (paper, section 2.2.1).
 
         Returns:
             float32 [len(texts), d]. Kept (and so rounded) in half precision, like the published ones.
@@ -302,7 +303,7 @@ def language_model(
     if adapter is not None:
         model, fingerprint = _with_adapter(model, Path(adapter)), f"{fingerprint}+{adapter_digest(Path(adapter))}"
     llm = LocalModel(name, model.to(device), tokenizer, f"{fingerprint}:{dtype}", cache)
-    print(f"{llm} ({why})")
+    print(f"{llm} ({why}{', adapter merged' if adapter is not None else ''})")
     return llm
 
 
@@ -338,10 +339,12 @@ def _device_and_dtype(device: str | None, dtype: str | None) -> tuple[str, str, 
 
 def quiet() -> None:
     """Keep the libraries' bars and notices out of notebooks."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    warnings.filterwarnings("ignore", message="IProgress not found")  # of tqdm, where ipywidgets is not installed
     import transformers
 
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     transformers.logging.set_verbosity_error()
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     transformers.logging.disable_progress_bar()
     logging.getLogger("torch.distributed").setLevel(logging.ERROR)
     with contextlib.suppress(Exception):

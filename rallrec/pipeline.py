@@ -18,7 +18,7 @@ from .splits import Split
 def representations(
     data: Dataset, split: Split, llm: LanguageModel, size: Profile, seed: int = 0
 ) -> dict[str, Representation]:
-    """Every representation of the paper's ablation (paper, table 3), by its name.
+    """Every representation of the paper's ablation (paper, section 3), by its name.
 
     Beside them ``mix3-plain``: the method with the plain template in the place of the descriptions.
     """

@@ -11,7 +11,7 @@ from .splits import Samples, Split
 
 
 def recommend(shown: Shown, llm: LanguageModel, prompt: str = "labelled") -> np.ndarray:
-    """The LLM's P(like): softmax over its two answers at the answer position (paper, section 3.3).
+    """The LLM's P(like): softmax over its two answers at the answer position (paper, section 2).
 
     Args:
         prompt: ``labelled`` or ``paper``; see `prompts.build`.
@@ -132,5 +132,5 @@ def lightgbm_reader(split: Split, select, items: np.ndarray, samples: Samples, s
         verbosity=-1,
     )
     stop = lightgbm.early_stopping(30, verbose=False)
-    model.fit(train, split.train.liked, eval_set=[(valid, split.valid.liked)], eval_metric="auc", callbacks=[stop])
+    model.fit(train, split.train.liked, eval_X=valid, eval_y=split.valid.liked, eval_metric="auc", callbacks=[stop])
     return model.predict_proba(asked)[:, 1]

@@ -1,4 +1,4 @@
-"""Selectors: which history items are shown, and in which order (paper, section 3.3).
+"""Selectors: which history items are shown, and in which order (paper, section 2).
 
 Source of the names and of the recency rule: the paper's prompts and those of ReLLa before it.
 """
@@ -54,7 +54,7 @@ def in_time_order(shown: Shown) -> Shown:
 
 
 def rerank(shown: Shown, recent: float = 1 / 3) -> Shown:
-    """Rerank the retrieved items for recency (paper, section 3.3).
+    """Rerank the retrieved items for recency (paper, section 2).
 
     Of the K retrieved, the newest ``floor((1 - recent) K)``, newest first; then the most recent
     history items that are not among them, oldest first, until there are K. The paper's share of

@@ -1,4 +1,4 @@
-"""The mixture of representations (paper, section 3.2) and retrieval from a user's history.
+"""The mixture of representations (paper, section 2.2.4) and retrieval from a user's history.
 
 Similarity is computed between the targets and the history of one user at a time, as one matrix
 product; nothing of size n_items x n_items ever exists.
@@ -96,7 +96,7 @@ def scaled(x: np.ndarray) -> np.ndarray:
 
 
 def mix(text: np.ndarray, colla: np.ndarray, ssl: np.ndarray | None = None, weights=(1.0, 1.0, 1.0)) -> np.ndarray:
-    """The mixture ``[PCA128(text) ; colla ; ssl]``, each divided by its largest row norm (paper, eq. 5).
+    """The mixture ``[PCA128(text) ; colla ; ssl]``, each divided by its largest row norm (paper, section 2.2.4).
 
     Args:
         text: [n_items, d_llm]. colla, ssl: [n_items, d]. Without ``ssl`` this is the variant ``mix``.
@@ -145,7 +145,7 @@ def _unit(x: np.ndarray) -> np.ndarray:
 
 
 def retrieve(samples: Samples, items: np.ndarray | Representation, k: int = 30) -> Shown:
-    """The K history items most similar to the target, most similar first (paper, section 3.3).
+    """The K history items most similar to the target, most similar first (paper, section 2).
 
     Args:
         items: a `Representation`, or a matrix [n_items, d] compared by cosine.

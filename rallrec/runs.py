@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -22,13 +23,16 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 from matplotlib.figure import Figure
+from pandas.io.formats.style import Styler
 
 from . import figures
+from .cache import key_of
 from .errors import InputError, at_least, one_of
 from .paths import ROOT, data_dir
 from .settings import profile
 from .version import VERSION
 
+LIBRARIES = ("torch", "transformers", "peft", "lightgbm", "faiss-cpu", "pandas", "numpy")
 NOTEBOOKS = (
     "01_descriptions",
     "02_text_embeddings",
@@ -65,26 +69,32 @@ class Run:
         figures.use_style()
 
     def __repr__(self) -> str:
-        import torch
-        import transformers
-
+        libraries = ", ".join(f"{name} {metadata.version(name).split('+')[0]}" for name in LIBRARIES)
         return (
             f"{self.notebook} on {self.dataset}: profile {self.profile_name}, LLM {self.llm}, seed {self.seed}\n"
-            f"rallrec {VERSION}, torch {torch.__version__.split('+')[0]}, transformers {transformers.__version__}, "
-            f"pandas {pd.__version__}, numpy {np.__version__}"
+            f"rallrec {VERSION}, {libraries}"
         )
 
-    def table(self, name: str, frame: pd.DataFrame, show: pd.DataFrame | None = None, digits: int = 3):
+    def table(self, name: str, frame: pd.DataFrame, show: pd.DataFrame | None = None, digits: int = 3) -> Styler:
         """Show a table, and keep it as CSV (``frame``, all digits), Markdown and LaTeX (``show``, for reading)."""
         show = frame if show is None else show
-        show = show.map(lambda v: f"{v:.{digits}f}" if isinstance(v, float | np.floating) else v)
+        show = show.map(lambda v: _cell(v, digits))
         if self._staging:
             folder = self._folder()
             frame.to_csv(folder / f"{name}.csv", index=False, float_format="%.6f", lineterminator="\n")
             right = ["left"] + ["right"] * (show.shape[1] - 1)
-            (folder / f"{name}.md").write_text(show.to_markdown(index=False, colalign=right) + "\n", encoding="utf-8")
+            (folder / f"{name}.md").write_text(
+                show.to_markdown(index=False, colalign=right, disable_numparse=True) + "\n", encoding="utf-8"
+            )
             (folder / f"{name}.tex").write_text(figures.latex(show), encoding="utf-8")
-        return show.style.hide()
+        return self.show(show)
+
+    def show(self, frame: pd.DataFrame, wrap: bool = False) -> Styler:
+        """Show a table whole, without its index; long texts in several lines if ``wrap``."""
+        cells = {"selector": "td, th", "props": f"white-space: {'normal' if wrap else 'nowrap'}; font-size: 92%"}
+        first = {"selector": "td, th" if wrap else ".col0", "props": "text-align: left"}
+        name = key_of(table=frame.astype(str).to_csv())[:8]  # pandas would draw a new one at every run
+        return frame.style.hide().set_table_styles([cells, first]).set_uuid(name)
 
     def figure(self, name: str, figure: Figure) -> None:
         """Show a figure, and keep it as PNG and PDF, without a date."""
@@ -108,6 +118,13 @@ class Run:
         folder = self._staging / "figures"
         folder.mkdir(exist_ok=True)
         return folder
+
+
+def _cell(value, digits: int) -> str:
+    """A table's cell for reading: fixed digits for fractions, thousands apart for counts."""
+    if isinstance(value, float | np.floating):
+        return f"{value:.{digits}f}"
+    return f"{value:,}" if isinstance(value, int | np.integer) else str(value)
 
 
 def start(notebook: str, dataset: str, llm: str, profile: str = "quick", seed: int = 0) -> Run:
@@ -170,9 +187,14 @@ def execute(notebook: str, parameters: dict) -> Path:
         ):
             try:
                 papermill.execute_notebook(
-                    str(source), str(executed), parameters, kernel_name="python3", progress_bar=False,
-                    cwd=str(ROOT / "notebooks"), log_output=False,
-                )  # fmt: skip
+                    str(source),
+                    str(executed),
+                    parameters,
+                    kernel_name="python3",
+                    progress_bar=False,
+                    cwd=str(ROOT / "notebooks"),
+                    extra_arguments=["--log-level=CRITICAL"],  # no kernel's notices at every start and end
+                )
             except papermill.PapermillExecutionError as e:
                 if e.ename == "InputError":
                     raise InputError(e.evalue) from e
@@ -184,9 +206,9 @@ def execute(notebook: str, parameters: dict) -> Path:
 
 def scrubbed(notebook):
     """The executed notebook without clocks, machine names and paths, so that the same run gives the same bytes."""
-    for metadata in (notebook.metadata, *(cell.metadata for cell in notebook.cells)):
+    for part in (notebook, *notebook.cells):
         for key in ("papermill", "execution"):
-            metadata.pop(key, None)
+            part.metadata.pop(key, None)
     notebook.metadata["language_info"] = {"name": "python"}
     for cell in notebook.cells:
         if "injected-parameters" in cell.metadata.get("tags", []):

@@ -113,7 +113,7 @@ def _not_before(rank: np.ndarray, earlier: Samples, later: Samples) -> int:
 
 
 def split(data: Dataset, protocol: str = "strict", min_history: int = 5, parts=(8, 1, 1)) -> Split:
-    """Split chronologically over all users (paper, section 4.1).
+    """Split chronologically over all users (paper, section 3).
 
     Samples are ordered by (time, user, item); the first 8/10 train, the next 1/10 validate, the
     rest tests. Under ``strict`` nothing later than the training period is seen in training.

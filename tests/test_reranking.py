@@ -1,4 +1,4 @@
-"""Selectors against cases worked out by hand from the rule (paper, section 3.3)."""
+"""Selectors against cases worked out by hand from the rule (paper, section 2)."""
 
 import numpy as np
 import pandas as pd

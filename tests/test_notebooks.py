@@ -1,0 +1,140 @@
+"""All six notebooks through the runner, on generated data with a tiny model; twice, for the same bytes."""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+import rallrec as rr
+from rallrec.paths import ROOT
+from rallrec.runs import NOTEBOOKS, execute
+
+PARAMETERS = dict(DATASET="tiny", PROFILE="smoke", LLM="tiny-random", SEED=0)
+
+
+def run_all(folder: Path, environment) -> dict[str, str]:
+    """Digest of every output file, after a run of all notebooks."""
+    environment.setenv("RALLREC_OUTPUT", str(folder))
+    for notebook in NOTEBOOKS:
+        execute(notebook, PARAMETERS)
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("outputs")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RALLREC_DATA", str(tmp_path_factory.mktemp("data")))
+        yield folder, run_all(folder, environment), run_all(folder, environment)
+
+
+def test_every_notebook_ran_and_left_its_outputs(outputs):
+    folder, files, _ = outputs
+    assert {f"papermill_runs/tiny/{n}.ipynb" for n in NOTEBOOKS} < set(files)
+    for kind, least in (("png", 10), ("pdf", 10), ("csv", 8), ("md", 8), ("tex", 8)):
+        assert sum(f.endswith(kind) for f in files) >= least, kind
+    metrics = json.loads((folder / "papermill_runs/tiny/metrics.json").read_text())
+    assert {"data_hash", "llm", "seed", "version"} < set(metrics)
+    for notebook in NOTEBOOKS:
+        part = metrics["notebooks"][notebook]
+        assert part["values"]
+        assert {"hardware", "seconds"} == set(part["made"])
+    assert not list(folder.rglob(".staging*"))
+
+
+def test_a_second_run_changes_no_file(outputs):
+    _, first, second = outputs
+    assert first == second
+
+
+def test_executed_notebooks_hold_no_error_warning_path_or_clock(outputs):
+    folder, *_ = outputs
+    for path in folder.rglob("*.ipynb"):
+        notebook = nbformat.read(path, 4)
+        for cell in notebook.cells:
+            for output in cell.get("outputs", []):
+                assert output.output_type != "error"
+                assert output.get("name") != "stderr", output
+        text = path.read_text()
+        assert not re.search(r"/(home|root|tmp|work|Users)/", text), path
+        assert not re.search(r"202\d-\d\d-\d\dT|start_time|iopub", text), path
+
+
+def test_values_are_those_of_the_data(outputs):
+    folder, *_ = outputs
+    values = json.loads((folder / "papermill_runs/tiny/metrics.json").read_text())["notebooks"]
+    split = rr.split(rr.load("tiny"))
+    assert values["01_descriptions"]["values"]["samples/test"] == len(split.test)
+    recent = rr.evaluation.auc(split.test.liked, rr.vote(rr.select(split.test, "recent", k=5)))
+    assert values["06_ablations"]["values"]["vote_auc/without retrieval (last K)"] == pytest.approx(recent, abs=1e-6)
+    assert values["06_ablations"]["values"]["grid_auc/colla/recent"] == pytest.approx(recent, abs=1e-6)
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_sources_are_clean(notebook):
+    source = nbformat.read(ROOT / "notebooks" / f"{notebook}.ipynb", 4)
+    code = [c for c in source.cells if c.cell_type == "code"]
+    assert all(not c.outputs and c.execution_count is None for c in code)
+    assert [c.metadata.get("tags") for c in code].count(["parameters"]) == 1
+    assert code[0].metadata.tags == ["parameters"]
+    assert source.cells[0].source.startswith(f"# {notebook[:2]} · ")
+    assert source.metadata.kernelspec.name == "python3"
+
+
+def test_an_interrupted_notebook_leaves_nothing_half_done(outputs, monkeypatch):
+    folder, files, _ = outputs
+    from rallrec import runs
+
+    monkeypatch.setenv("RALLREC_OUTPUT", str(folder))
+    monkeypatch.setattr(runs, "scrubbed", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        execute("03_collaborative_embeddings", PARAMETERS | {"SEED": 1})
+    after = {p: hashlib.sha256((folder / p).read_bytes()).hexdigest() for p in files}
+    assert after == files
+    assert not list(folder.rglob(".staging*"))
+
+
+# --- the command line ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "05_recommendation", "--dataset", "ml-99"], "'ml-99'; it must be one of: ml-100k, tiny"),
+        (["run", "05_recommendation", "--profile", "huge"], "'huge'; it must be one of: quick, full, smoke"),
+        (["run", "07_dreams"], "it must be one of: 01_descriptions"),
+        (["run", "05_recommendation", "-p", "TEMPERATUR", "1"], "has no parameter 'TEMPERATUR'; it has: DATASET"),
+        (["run", "05_recommendation", "--seed", "-1"], "seed is -1; it must be a whole number of at least 0"),
+        (["fetch", "--dataset", "tiny", "--llm", "gpt-17"], "valid are: smollm2-135m, tiny-random"),
+        (["check", "tiny"], "run `make all DATASETS=tiny` first"),
+    ],
+)
+def test_bad_input_gets_one_line_and_exit_code_2(tmp_path, arguments, said):
+    environment = os.environ | {"RALLREC_OUTPUT": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "rallrec", *arguments], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.rglob("*.ipynb"))
+
+
+def test_a_users_mistake_inside_a_notebook_gets_one_line(tmp_path):
+    """The LLM is opened by the notebook's kernel; its complaint comes out as the command's."""
+    arguments = ["run", "02_text_embeddings", "--dataset", "tiny", "--llm", "gpt-17"]
+    environment = os.environ | {"RALLREC_OUTPUT": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "rallrec", *arguments], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 2
+    assert "rallrec: LLM 'gpt-17' is unknown" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not [p for p in tmp_path.rglob("*") if p.is_file()]

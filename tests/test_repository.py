@@ -1,0 +1,144 @@
+"""What the repository holds: the reference run, published artefacts, README, environment."""
+
+import json
+import re
+import shlex
+import subprocess
+import tomllib
+
+import nbformat
+import numpy as np
+import pytest
+import yaml
+
+import rallrec as rr
+from rallrec.cache import Cache, read_published
+from rallrec.descriptions import MAX_NEW_TOKENS, description_prompt, plain, tidy
+from rallrec.paths import ROOT, published_dir
+from rallrec.publishing import LIMIT
+from rallrec.reporting import compare, fill_readme, plan
+from rallrec.runs import NOTEBOOKS
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PUBLISHED = published_dir() / "ml-100k"
+
+
+@pytest.fixture
+def real(real_data, tmp_path):
+    """ML-100K and SmolLM2 with an empty cache that sees nothing published."""
+    return rr.load("ml-100k"), rr.language_model("smollm2-135m", device="cpu", cache=Cache(tmp_path / "cache"))
+
+
+def test_published_descriptions_and_embeddings_can_be_made_again(real):
+    data, llm = real
+    published = [json.loads(line) for line in (PUBLISHED / "descriptions.jsonl").read_text("utf-8").splitlines()]
+    assert [e["item_id"] for e in published] == data.items.item_id.to_list()
+    rows = np.random.default_rng(0).permutation(data.n_items)[:4]
+    prompts = [description_prompt(data.items.iloc[i], data, llm) for i in rows]
+    again = llm.generate(prompts, max_new_tokens=MAX_NEW_TOKENS)
+    # another processor's rounding may turn a word, and all that follow it, once in a while
+    assert sum(a == published[i]["answer"] for a, i in zip(again, rows, strict=True)) >= 3
+    answers = read_published(published_dir())
+    texts = [plain(data)[i] for i in rows] + [tidy(published[i]["answer"]) for i in rows]
+    kept = np.stack([np.frombuffer(answers[llm._key("embed", t, {})], np.float16) for t in texts]).astype(np.float32)
+    made = llm.embed(texts)
+    assert np.abs(made - kept).max() / np.abs(kept).max() < 2e-3
+
+
+def test_published_answers_cover_the_whole_catalogue(real):
+    data, llm = real
+    llm.cache = Cache(llm.cache.path.with_name("other"), published_dir())
+    described = rr.describe(data, llm)
+    assert len(described) == data.n_items
+    assert llm.missing("embed", described + plain(data)) == 0
+
+
+def test_published_artefacts_have_a_provenance_and_stay_small():
+    provenance = json.loads((PUBLISHED / "provenance.json").read_text())
+    assert {"model_fingerprint", "descriptions", "hardware", "date", "command"} < set(provenance)
+    adapter = json.loads((PUBLISHED / "adapter" / "rallrec.json").read_text())["inputs"]
+    assert adapter["model"] == provenance["model_fingerprint"]
+    assert adapter["data"] == provenance["data_hash"]
+    assert sum(p.stat().st_size for p in published_dir().rglob("*") if p.is_file()) < LIMIT
+
+
+def test_the_reference_run_agrees_with_the_recorded_values():
+    said, good = compare("ml-100k")
+    assert good, said
+    assert "recorded values reproduced" in said
+
+
+def test_a_value_that_differs_is_told(tmp_path, monkeypatch):
+    folder = tmp_path / "papermill_runs" / "ml-100k"
+    folder.mkdir(parents=True)
+    metrics = json.loads((ROOT / "papermill_runs/ml-100k/metrics.json").read_text())
+    metrics["notebooks"]["01_descriptions"]["values"]["ratings"] -= 1
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    monkeypatch.setenv("RALLREC_OUTPUT", str(tmp_path))
+    said, good = compare("ml-100k")
+    assert not good
+    assert re.search(r"01_descriptions/ratings\s+100000\s+99999\s+0\s+NOT reproduced", said)
+    metrics["seed"] = 7
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    assert "recorded for other settings, so nothing to compare: seed 7 (recorded: 0)" in compare("ml-100k")[0]
+
+
+def test_the_reference_run_has_no_path_clock_or_error():
+    for notebook in NOTEBOOKS:
+        path = ROOT / "papermill_runs" / "ml-100k" / f"{notebook}.ipynb"
+        assert path.stat().st_size < 2**20
+        text = path.read_text()
+        assert not re.search(r"/(home|root|tmp|work|Users)/|start_time|iopub", text)
+        outputs = [o for c in nbformat.read(path, 4).cells for o in c.get("outputs", [])]
+        assert all(o.output_type != "error" and o.get("name") != "stderr" for o in outputs)
+
+
+def test_readme_is_generated_from_the_reference_run():
+    assert fill_readme() == README
+
+
+def test_readme_commands_exist():
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.M))
+    used = re.findall(r"^make(?: +([a-z]+))?", "\n".join(re.findall(r"```(?:sh)?\n(.*?)```", README, flags=re.S)), re.M)
+    assert {"reproduce", "test", "all", "lab"} <= set(used) <= targets
+    for line in re.findall(r"^.*-m rallrec (.*)$", README, flags=re.M):
+        words = shlex.split(line.split("#")[0])
+        from rallrec.__main__ import _parser
+
+        _parser().parse_args(words)
+    for path in re.findall(r"\]\(((?!http)[^)#]+)\)", README):
+        assert (ROOT / path).exists(), path
+
+
+def test_readme_python_runs(tmp_path, monkeypatch):
+    """The README's walk through the package, with the tiny data and model in the place of the real ones."""
+    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.S)
+    code = code.replace("ml-100k", "tiny").replace("smollm2-135m", "tiny-random").replace("k=10", "k=3")
+    names = {}
+    exec(code, names)
+    assert set(names["result"]) == {"auc", "log_loss", "accuracy"}
+
+
+def test_make_prints_its_targets():
+    said = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True).stdout
+    for target in ("reproduce", "all", "test", "lab", "clean"):
+        assert f"make {target} " in said
+
+
+def test_one_list_of_pins():
+    lock = (ROOT / "requirements.lock").read_text().splitlines()
+    pins = {line.split("==")[0].lower().replace("_", "-") for line in lock if not line.startswith("#")}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert {*project["dependencies"], *project["optional-dependencies"]["test"]} <= pins
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lock if not line.startswith("#"))
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    assert "-r requirements.lock" in environment["dependencies"][-1]["pip"]
+    assert not re.search(r"==", (ROOT / "environment.yml").read_text())
+
+
+def test_the_plan_says_what_it_takes():
+    said = plan(["ml-100k/03_collaborative_embeddings", "tiny/01_descriptions"], "smollm2-135m")
+    assert re.search(r"ml-100k/03_collaborative_embeddings\s+about +\d+ s", said)
+    assert re.search(r"tiny/01_descriptions\s+time unknown", said)
+    assert "GiB of memory" in said
+    assert "Nothing to run" in plan([], "smollm2-135m")
