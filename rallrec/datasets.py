@@ -286,7 +286,7 @@ def _tiny(n_users: int = 60, n_items: int = 80, seed: int = 0) -> Dataset:
                     "item_id": item + 1,
                     "rating": np.where(likes, rng.integers(4, 6, len(item)), rng.integers(1, 4, len(item))),
                     # users overlap in time, so that some users of the test period are in training too
-                    "time": 1_000_000 + rng.integers(0, 3000, len(item)) * 60 + user * 900,
+                    "time": 900_000_000 + rng.integers(0, 3000, len(item)) * 6000 + user * 90_000,
                 }
             )
         )

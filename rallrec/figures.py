@@ -160,6 +160,12 @@ def with_intervals(table: pd.DataFrame, metrics: dict[str, str], label: str = "m
     return pd.DataFrame({label: table[label].to_list()} | columns | counts)
 
 
+def markdown(frame: pd.DataFrame) -> str:
+    """A pipe table; cells as they are, the first column to the left, the others to the right."""
+    align = ["left"] + ["right"] * (frame.shape[1] - 1)
+    return frame.to_markdown(index=False, colalign=align, disable_numparse=True) + "\n"
+
+
 def latex(frame: pd.DataFrame) -> str:
     """A booktabs ``tabular`` with all text escaped."""
     escape = str.maketrans({c: rf"\{c}" for c in "&%$#_{}"} | {"–": "--", "×": r"$\times$", "^": r"\^{}", "~": r"\~{}"})

@@ -23,7 +23,6 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 from matplotlib.figure import Figure
-from pandas.io.formats.style import Styler
 
 from . import figures
 from .cache import key_of
@@ -46,6 +45,22 @@ NOTEBOOKS = (
 def output_root() -> Path:
     """The folder that holds ``papermill_runs/`` and ``figures/``: the repository, or ``RALLREC_OUTPUT``."""
     return Path(os.environ.get("RALLREC_OUTPUT", ROOT))
+
+
+class Table:
+    """A table as a notebook shows it: whole, without its index; long texts in several lines if ``wrap``."""
+
+    def __init__(self, frame: pd.DataFrame, wrap: bool = False):
+        self.frame, self.wrap = frame, wrap
+
+    def __repr__(self) -> str:
+        return figures.markdown(self.frame)
+
+    def _repr_html_(self) -> str:
+        cells = {"selector": "td, th", "props": f"white-space: {'normal' if self.wrap else 'nowrap'}; font-size: 85%"}
+        left = {"selector": "td, th" if self.wrap else ".col0", "props": "text-align: left"}
+        name = key_of(table=repr(self))[:8]  # pandas would draw a new one at every run
+        return self.frame.style.hide().set_table_styles([cells, left]).set_uuid(name).to_html()
 
 
 class Run:
@@ -75,26 +90,20 @@ class Run:
             f"rallrec {VERSION}, {libraries}"
         )
 
-    def table(self, name: str, frame: pd.DataFrame, show: pd.DataFrame | None = None, digits: int = 3) -> Styler:
+    def table(self, name: str, frame: pd.DataFrame, show: pd.DataFrame | None = None, digits: int = 3) -> Table:
         """Show a table, and keep it as CSV (``frame``, all digits), Markdown and LaTeX (``show``, for reading)."""
         show = frame if show is None else show
         show = show.map(lambda v: _cell(v, digits))
         if self._staging:
             folder = self._folder()
             frame.to_csv(folder / f"{name}.csv", index=False, float_format="%.6f", lineterminator="\n")
-            right = ["left"] + ["right"] * (show.shape[1] - 1)
-            (folder / f"{name}.md").write_text(
-                show.to_markdown(index=False, colalign=right, disable_numparse=True) + "\n", encoding="utf-8"
-            )
+            (folder / f"{name}.md").write_text(figures.markdown(show), encoding="utf-8")
             (folder / f"{name}.tex").write_text(figures.latex(show), encoding="utf-8")
-        return self.show(show)
+        return Table(show)
 
-    def show(self, frame: pd.DataFrame, wrap: bool = False) -> Styler:
-        """Show a table whole, without its index; long texts in several lines if ``wrap``."""
-        cells = {"selector": "td, th", "props": f"white-space: {'normal' if wrap else 'nowrap'}; font-size: 92%"}
-        first = {"selector": "td, th" if wrap else ".col0", "props": "text-align: left"}
-        name = key_of(table=frame.astype(str).to_csv())[:8]  # pandas would draw a new one at every run
-        return frame.style.hide().set_table_styles([cells, first]).set_uuid(name)
+    def show(self, frame: pd.DataFrame, wrap: bool = False) -> Table:
+        """Show a table without keeping it."""
+        return Table(frame, wrap)
 
     def figure(self, name: str, figure: Figure) -> None:
         """Show a figure, and keep it as PNG and PDF, without a date."""
