@@ -13,7 +13,8 @@ RALLREC   := $(PYTHON) -W ignore::FutureWarning -m rallrec
 NOTEBOOKS := 01_descriptions 02_text_embeddings 03_collaborative_embeddings 04_joint_representation 05_recommendation 06_ablations
 RUNS      := $(foreach d,$(DATASETS),$(foreach n,$(NOTEBOOKS),papermill_runs/$(d)/$(n).ipynb))
 SOURCES   := $(wildcard rallrec/*.py)
-SETTINGS  := data/settings-$(PROFILE)-$(subst /,--,$(LLM))-$(SEED)-$(FRESH)
+MODEL     := $(subst /,--,$(LLM))
+SETTINGS  := data/settings-$(PROFILE)-$(MODEL)-$(SEED)-$(FRESH)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -25,12 +26,11 @@ help:  ## print this list
 
 reproduce: env  ## from a fresh clone to checked results; FRESH=1 makes the published artefacts anew, too
 	@$(MAKE) --no-print-directory plan
-	@$(foreach d,$(DATASETS),$(RALLREC) fetch --dataset $(d) --llm $(LLM) &&) true
 	@$(MAKE) --no-print-directory runs
 	@$(RALLREC) check $(DATASETS)
 
 plan: env
-	@$(RALLREC) plan --llm $(LLM) $$($(MAKE) -n --no-print-directory runs | sed -n 's/.* run \([^ ]*\) --dataset \([^ ]*\) .*/\2\/\1/p')
+	@$(RALLREC) plan --llm $(LLM) --profile $(PROFILE) $$($(MAKE) -n --no-print-directory runs | sed -n 's/.* run \([^ ]*\) --dataset \([^ ]*\) .*/\2\/\1/p')
 
 all: runs readme  ## make all runs, figures, tables and the README's parts again, where something changed
 
@@ -41,12 +41,17 @@ readme: $(RUNS)  ## fill the generated parts of the README
 
 # An executed notebook depends on its source, the package, the settings of the last run, and the notebook before.
 define RUN
-papermill_runs/$(1)/$(2).ipynb: notebooks/$(2).ipynb $$(SOURCES) $$(SETTINGS) $(3) | env
+papermill_runs/$(1)/$(2).ipynb: notebooks/$(2).ipynb $$(SOURCES) $$(SETTINGS) $(3) | env data/fetched-$(1)-$(MODEL)
 	@$$(RALLREC) run $(2) --dataset $(1) --llm $$(LLM) --profile $$(PROFILE) --seed $$(SEED)
 endef
 before = $(if $(filter-out $(firstword $(NOTEBOOKS)),$(2)),papermill_runs/$(1)/$(strip $(call previous,$(2),$(NOTEBOOKS))).ipynb)
 previous = $(if $(filter $(1),$(word 2,$(2))),$(word 1,$(2)),$(call previous,$(1),$(wordlist 2,99,$(2))))
 $(foreach d,$(DATASETS),$(foreach n,$(NOTEBOOKS),$(eval $(call RUN,$(d),$(n),$(call before,$(d),$(n))))))
+
+# Data and model, before the first notebook needs them.
+data/fetched-%-$(MODEL): | env
+	@$(RALLREC) fetch --dataset $* --llm $(LLM)
+	@mkdir -p data && touch $@
 
 $(SETTINGS):
 	@mkdir -p data && rm -f data/settings-* && touch $@
@@ -55,7 +60,7 @@ env: $(if $(filter .venv/%,$(PYTHON)),.venv/ready)  ## make the environment in .
 
 .venv/ready: requirements.lock pyproject.toml
 	@echo "Installing the packages of requirements.lock in .venv (1 to 5 min, 2 GB)"
-	@test -x .venv/bin/python || python3.11 -m venv .venv || python3 -m venv .venv
+	@test -x .venv/bin/python || python3.11 -m venv .venv 2>/dev/null || python3 -m venv .venv
 	@.venv/bin/python -m pip install -q -r requirements.lock
 	@.venv/bin/python -m pip install -q --no-deps -e .
 	@touch $@

@@ -37,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     run = command("run", _run, "run one notebook", "dataset", "llm", "profile", "seed")
     run.add_argument("notebook")
     run.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="another parameter")
-    plan = command("plan", _plan, "say what a run will do", "llm")
+    plan = command("plan", _plan, "say what a run will do", "llm", "profile")
     plan.add_argument("stale", nargs="*", metavar="DATASET/NOTEBOOK")
     check = command("check", _check, "compare the last run with the recorded values")
     check.add_argument("datasets", nargs="+")
@@ -75,7 +75,7 @@ def _value(text: str) -> int | float | str:
 def _plan(args) -> None:
     from .reporting import plan
 
-    print(plan(args.stale, args.llm))
+    print(plan(args.stale, args.llm, args.profile))
 
 
 def _check(args) -> int:

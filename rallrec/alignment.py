@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from .cache import Cache, default_cache
 from .errors import InputError
 from .progress import Progress
+from .reproducible import reproducible
 
 VERSION = 1  # of this file's arithmetic; part of the cache key
 
@@ -112,8 +113,7 @@ def _train(text: np.ndarray, colla: np.ndarray, warm: np.ndarray, s: AlignmentSe
     if len(train) < 2:
         raise InputError(f"{len(rows)} items with a training rating are too few to align")
     t, c = _standardised(text, train), _standardised(colla, train)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(s.seed)
+    with reproducible(s.seed):
         f, g = _Projection(t.shape[1], s), _Projection(c.shape[1], s)
         optimizer = torch.optim.AdamW([*f.parameters(), *g.parameters()], lr=s.learning_rate, weight_decay=s.decay)
         curve, best, best_loss, stale = [], None, np.inf, 0

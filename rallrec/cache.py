@@ -66,7 +66,6 @@ class Cache:
 
     def __init__(self, path: Path, published: Path | None = None):
         self.path, self.published = Path(path), published
-        self.hits = self.misses = 0
 
     @cached_property
     def _db(self) -> sqlite3.Connection:
@@ -89,9 +88,6 @@ class Cache:
             row = self._db.execute("SELECT value, checksum FROM answers WHERE key = ?", (key,)).fetchone()
             sound = row is not None and _checksum(row[0]) == row[1]
             answers.append(row[0] if sound else self._published_answers.get(key))
-        found = sum(a is not None for a in answers)
-        self.hits += found
-        self.misses += len(answers) - found
         return answers
 
     def put(self, answers: Mapping[str, bytes]) -> None:

@@ -6,7 +6,7 @@ everywhere inside; raw ids live in their columns and appear only when reading an
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -151,12 +151,6 @@ def _ordered(table: pd.DataFrame, column: str, name: str) -> pd.DataFrame:
     if table[column].duplicated().any():
         raise InputError(f"{name}: {column} {table[column][table[column].duplicated()].iloc[0]} is listed twice")
     return table.sort_values(column, kind="stable").reset_index(drop=True)
-
-
-def permuted(data: Dataset, order: np.ndarray) -> Dataset:
-    """The same data with the items' rows (and so their codes) in another ``order`` [n_items]."""
-    code = np.argsort(order).astype(np.int32)
-    return replace(data, items=data.items.iloc[order].reset_index(drop=True), item=code[data.item])
 
 
 def load(name: str) -> Dataset:

@@ -87,12 +87,10 @@ def curves(x, series: dict[str, dict[str, np.ndarray]], xlabel: str, chosen: flo
 
 
 def k_curves(frame: pd.DataFrame, x: str, y: str, line: str, xlabel: str, ylabel: str, log: bool = False) -> Figure:
-    """Lines over ``x`` with a band between ``y_low`` and ``y_high`` for the first of them, one per ``line``."""
+    """Lines of ``y`` over ``x``, one for each value of the column ``line``."""
     figure, ax = plt.subplots(figsize=(WIDTH, 3.4))
     for i, (name, part) in enumerate(frame.groupby(line, sort=False)):
         ax.plot(part[x], part[y], color=f"C{i}", marker=MARKERS[i % len(MARKERS)], ms=4, lw=1.3, label=name)
-        if i == 0 and f"{y}_low" in part:
-            ax.fill_between(part[x], part[f"{y}_low"], part[f"{y}_high"], color="C0", alpha=0.12, lw=0)
     if log:
         ax.set_xscale("log")
         ax.set_xticks(sorted(frame[x].unique()), [f"{v:g}" for v in sorted(frame[x].unique())])

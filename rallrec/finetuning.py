@@ -9,7 +9,6 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -19,10 +18,11 @@ import torch.nn.functional as F
 
 from .cache import digest, key_of, pack, unpack
 from .errors import InputError
-from .llm import LocalModel, language_model
+from .llm import LocalModel, language_model, open_model
 from .paths import data_dir, fresh, published_dir
 from .progress import Progress
 from .prompts import LABELS, labelled_history
+from .reproducible import reproducible
 from .reranking import select
 from .retrieval import Representation, Shown
 from .splits import Split
@@ -87,7 +87,12 @@ def adapter(split: Split, items: np.ndarray | Representation, llm: LocalModel, *
 
 def open_adapted(llm: LocalModel, folder: Path) -> LocalModel:
     """The same model with the adapter merged in, beside the plain one."""
-    return language_model(llm.name, folder, str(llm.model.device), str(llm.model.dtype).split(".")[-1], llm.cache)
+    return language_model(llm.name, folder, *_place(llm), llm.cache)
+
+
+def _place(llm: LocalModel) -> tuple[str, str]:
+    """Device and number format of a model, as `language_model` takes them."""
+    return str(llm.model.device), str(llm.model.dtype).removeprefix("torch.")
 
 
 def _read(folder: Path, inputs: dict) -> dict | None:
@@ -136,9 +141,8 @@ def _train(split, items, llm: LocalModel, s: AdapterSettings, key: str, folder: 
 
     train = _drawn(split.train, s.sequences, items, s, llm)
     valid = _drawn(split.valid, s.valid_sequences, items, s, llm)
-    base = language_model(llm.name, None, str(llm.model.device), None, llm.cache).model  # LoRA changes it: a copy
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(s.seed)
+    base = open_model(llm.name, None, *_place(llm), llm.cache).model  # LoRA changes it: a copy
+    with reproducible(s.seed):
         config = LoraConfig(r=s.r, lora_alpha=s.alpha, lora_dropout=s.dropout, target_modules=list(s.modules))
         peft_model = get_peft_model(base, config)
         weights = [p for p in base.parameters() if p.requires_grad]
@@ -147,10 +151,6 @@ def _train(split, items, llm: LocalModel, s: AdapterSettings, key: str, folder: 
             raise InputError(f"{len(train)} training sequences are too few for a batch of {s.batch}")
         every = max(1, n_steps // s.checks)
         optimizer = torch.optim.AdamW(weights, lr=s.learning_rate, weight_decay=0.0)
-        warmup = max(1, n_steps // 10)
-        schedule: Callable[[int], float] = lambda step: (  # noqa: E731
-            min(1.0, (step + 1) / warmup) * (0.5 + 0.5 * math.cos(math.pi * step / n_steps))
-        )
         curve, best, best_loss, done = Curve(), None, np.inf, 0
         resume = key_of(checkpoint=key)
         (blob,) = llm.cache.get([resume])
@@ -170,7 +170,7 @@ def _train(split, items, llm: LocalModel, s: AdapterSettings, key: str, folder: 
                 torch.manual_seed(s.seed * 1_000_003 + step)  # dropout is the same after a resumption
                 base.train()
                 for group in optimizer.param_groups:
-                    group["lr"] = s.learning_rate * schedule(step)
+                    group["lr"] = s.learning_rate * _schedule(step, n_steps)
                 batch = train[step * s.batch : (step + 1) * s.batch]
                 loss = _label_losses(base, llm._padded([b[0] for b in batch]), [b[1] for b in batch]).mean()
                 optimizer.zero_grad()
@@ -198,6 +198,11 @@ def _train(split, items, llm: LocalModel, s: AdapterSettings, key: str, folder: 
             w.data.copy_(b)
     _save(peft_model, folder, {"inputs": inputs, "curve": asdict(curve)})
     llm.cache.forget(resume)
+
+
+def _schedule(step: int, n_steps: int) -> float:
+    """Share of the learning rate at a step: a linear warm-up over a tenth of the steps, times a cosine to zero."""
+    return min(1.0, (step + 1) / max(1, n_steps // 10)) * (0.5 + 0.5 * math.cos(math.pi * step / n_steps))
 
 
 def _drawn(samples, n: int, items, s: AdapterSettings, llm: LocalModel):

@@ -12,11 +12,12 @@ from .errors import InputError, at_least, one_of
 from .evaluation import auc
 from .progress import Progress
 from .recommending import vote
+from .reproducible import reproducible
 from .retrieval import retrieve
 from .splits import Samples, Split
 
 STOP_SAMPLES = 10_000  # validation samples that the epoch is chosen on
-VERSION = 1  # of this file's arithmetic; part of the cache key
+VERSION = 2  # of this file's arithmetic; part of the cache key
 EDGES = ("likes", "all")
 
 
@@ -153,7 +154,7 @@ def _train(split: Split, s: LightGCNSettings) -> dict[str, np.ndarray]:
     optimizer = torch.optim.Adam([first], lr=s.learning_rate)
     judged = split.valid.take(split.valid.draw(STOP_SAMPLES, s.seed))
     curve, losses, best, best_agreement, stale = [], [], None, -np.inf, 0
-    with Progress("LightGCN", s.epochs, "epoch") as progress:
+    with reproducible(s.seed), Progress("LightGCN", s.epochs, "epoch") as progress:
         for epoch in range(1, s.epochs + 1):
             order = rng.permutation(len(edges))
             for rows in np.array_split(order, -(-len(order) // s.batch)):

@@ -297,14 +297,19 @@ def language_model(
     Raises:
         InputError: unknown name, or a model that can't be fetched: what to place, and where.
     """
-    quiet()
     device, dtype, why = _device_and_dtype(device, dtype)
+    llm = open_model(name, adapter, device, dtype, cache)
+    print(f"{llm} ({why}{', adapter merged' if adapter is not None else ''})")
+    return llm
+
+
+def open_model(name: str, adapter: str | Path | None, device: str, dtype: str, cache: Cache | None) -> LocalModel:
+    """`language_model` with every choice made, and nothing said."""
+    quiet()
     model, tokenizer, fingerprint = load_by_name(name, getattr(torch, dtype))
     if adapter is not None:
         model, fingerprint = _with_adapter(model, Path(adapter)), f"{fingerprint}+{adapter_digest(Path(adapter))}"
-    llm = LocalModel(name, model.to(device), tokenizer, f"{fingerprint}:{dtype}", cache)
-    print(f"{llm} ({why}{', adapter merged' if adapter is not None else ''})")
-    return llm
+    return LocalModel(name, model.to(device, getattr(torch, dtype)), tokenizer, f"{fingerprint}:{dtype}", cache)
 
 
 def adapter_digest(folder: Path) -> str:

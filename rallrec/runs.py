@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -70,13 +71,15 @@ class Run:
         settings: the profile's sizes.
     """
 
-    def __init__(self, notebook: str, dataset: str, llm: str, profile_name: str, seed: int):
+    def __init__(self, notebook: str, dataset: str, llm: str, profile_name: str, seed: int, k: int | None):
         from .datasets import LOADERS
 
         one_of("notebook", notebook, NOTEBOOKS)
         one_of("data set", dataset, LOADERS)
         self.notebook, self.dataset, self.llm, self.profile_name = notebook, dataset, llm, profile_name
         self.settings = profile(profile_name)
+        if k is not None:
+            self.settings = replace(self.settings, k=at_least("K", k, 1), llm_k=k)
         self.seed = at_least("seed", seed, 0)
         staging = os.environ.get("RALLREC_STAGING")
         self._staging = Path(staging) if staging else None
@@ -136,13 +139,16 @@ def _cell(value, digits: int) -> str:
     return f"{value:,}" if isinstance(value, int | np.integer) else str(value)
 
 
-def start(notebook: str, dataset: str, llm: str, profile: str = "quick", seed: int = 0) -> Run:
+def start(notebook: str, dataset: str, llm: str, profile: str = "quick", seed: int = 0, k: int | None = None) -> Run:
     """Begin a notebook: check its parameters, set the style of figures.
 
+    Args:
+        k: history items to show, in the place of the profile's.
+
     Raises:
-        InputError: an unknown notebook, data set or profile, a seed below 0.
+        InputError: an unknown notebook, data set or profile, a seed below 0, a k below 1.
     """
-    return Run(notebook, dataset, llm, profile, seed)
+    return Run(notebook, dataset, llm, profile, seed, k)
 
 
 def flat(values: dict, prefix: str = "") -> dict[str, float]:
@@ -182,7 +188,8 @@ def execute(notebook: str, parameters: dict) -> Path:
     if unknown := [name for name in parameters if name not in known]:
         raise InputError(f"{notebook} has no parameter {unknown[0]!r}; it has: {', '.join(known)}")
     dataset = parameters["DATASET"]
-    start(notebook, dataset, parameters["LLM"], parameters["PROFILE"], parameters["SEED"])  # checks them
+    # checks them before a kernel starts
+    start(notebook, dataset, parameters["LLM"], parameters["PROFILE"], parameters["SEED"], parameters.get("K"))
     began = time.monotonic()
     runs = output_root() / "papermill_runs"
     for folder in (data_dir(), runs):
@@ -249,6 +256,7 @@ def _put_in_place(staging: Path, notebook: str, dataset: str, parameters: dict, 
             llm=parameters["LLM"],
             profile=parameters["PROFILE"],
             seed=parameters["SEED"],
+            other_parameters={k: v for k, v in parameters.items() if k not in ("DATASET", "LLM", "PROFILE", "SEED")},
             version=VERSION,
         )
         parts = metrics.get("notebooks", {}) if all(metrics.get(k) == v for k, v in head.items()) else {}

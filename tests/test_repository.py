@@ -135,8 +135,8 @@ def test_one_list_of_pins():
 
 
 def test_the_plan_says_what_it_takes():
-    said = plan(["ml-100k/03_collaborative_embeddings", "tiny/01_descriptions"], "smollm2-135m")
+    said = plan(["ml-100k/03_collaborative_embeddings", "tiny/01_descriptions"], "smollm2-135m", "quick")
     assert re.search(r"ml-100k/03_collaborative_embeddings\s+about +\d+ s", said)
     assert re.search(r"tiny/01_descriptions\s+time unknown", said)
     assert "GiB of memory" in said
-    assert "Nothing to run" in plan([], "smollm2-135m")
+    assert "Nothing to run" in plan([], "smollm2-135m", "quick")

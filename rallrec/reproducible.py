@@ -1,0 +1,23 @@
+"""Training that gives the same bytes again."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def reproducible(seed: int) -> Iterator[None]:
+    """Seed torch within the block, and let it take its deterministic algorithms.
+
+    Without these, the gradient of an embedding look-up is summed by several threads in whatever order
+    they come, and the last bits of a trained embedding differ from run to run.
+    """
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        torch.use_deterministic_algorithms(True, warn_only=True)  # a GPU has not all of them
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before[0], warn_only=before[1])
