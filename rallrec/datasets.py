@@ -87,6 +87,11 @@ class Dataset:
         return np.lexsort((np.arange(self.n_ratings), self.time))
 
     @cached_property
+    def rank(self) -> np.ndarray:
+        """int64 [n_ratings]: each rating's place in `by_time`."""
+        return np.argsort(self.by_time)
+
+    @cached_property
     def hash(self) -> str:
         """Short digest of everything that results can depend on."""
         arrays = [digest(a) for a in (self.user, self.item, self.rating, self.time)]

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-from .cache import key_of
 from .datasets import load
 from .descriptions import MAX_NEW_TOKENS, describe, description_prompt, plain
 from .errors import InputError
@@ -80,7 +79,7 @@ def write_descriptions(data, llm: LanguageModel, folder: Path) -> list[str]:
 
 
 def _keys(llm: LanguageModel, verb: str, texts: list[str], **settings) -> list[str]:
-    return [key_of(verb=verb, model=llm.fingerprint, text=text, **settings) for text in texts]
+    return [llm._key(verb, text, settings) for text in texts]
 
 
 # --- reference values --------------------------------------------------------------------------------

@@ -53,8 +53,7 @@ def item_statistics(split: Split, samples: Samples, prior: float = 5.0) -> tuple
     """
     data, seen = split.data, split.train_ratings
     overall = data.rating[seen].mean(dtype=float)
-    rank = np.empty(data.n_ratings, np.int64)
-    rank[data.by_time] = np.arange(data.n_ratings)
+    rank = data.rank
     order = seen[np.lexsort((rank[seen], data.item[seen]))]  # by item, then time
     total = np.concatenate([[0], np.cumsum(data.rating[order], dtype=float)])
     # where in `order` the item's ratings begin, and where those before the sample end

@@ -83,8 +83,7 @@ class Split:
             InputError: a check failed. A run must not go on.
         """
         data = self.data
-        rank = np.empty(data.n_ratings, np.int64)
-        rank[data.by_time] = np.arange(data.n_ratings)
+        rank = data.rank
         held_out = np.concatenate([self.valid.position, self.test.position])
         checks = {
             "every training sample precedes every validation sample": _not_before(rank, self.train, self.valid),
