@@ -2,12 +2,12 @@
 
 from .alignment import align
 from .catalogue import Catalogue
-from .datasets import load
 from .descriptions import describe, plain
 from .errors import InputError
 from .evaluation import compare, evaluate, results_table
 from .lightgcn import lightgcn
 from .llm import language_model
+from .loading import load
 from .recommending import recommend, vote
 from .reranking import rerank, select
 from .retrieval import mix, represent, retrieve

@@ -49,8 +49,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _fetch(args) -> None:
-    from .datasets import load
     from .llm import language_model
+    from .loading import load
 
     print(load(args.dataset))
     language_model(args.llm)
@@ -85,9 +85,9 @@ def _check(args) -> int:
 
 
 def _adapter(args) -> None:
-    from .datasets import load
     from .finetuning import adapter
     from .llm import language_model
+    from .loading import load
     from .pipeline import representations
     from .settings import profile
     from .splits import split

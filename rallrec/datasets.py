@@ -1,11 +1,10 @@
-"""Ratings of items by users, read from the files that their distributors publish.
+"""Ratings of items by users: the one form in which every data set is used.
 
 One owner of identity: the row number in `Dataset.items` and `Dataset.users` is the code used
 everywhere inside; raw ids live in their columns and appear only when reading and showing.
 """
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,8 +12,7 @@ import numpy as np
 import pandas as pd
 
 from .cache import digest, key_of
-from .downloads import WheelFile, fetch
-from .errors import InputError, one_of
+from .errors import InputError
 
 
 @dataclass(frozen=True)
@@ -25,6 +23,7 @@ class Words:
     items: str = "films"
     consumed: str = "watched"
     user: str = "viewer"
+    category: str = "genre"
     aspects: str = (
         "its plot, themes and genre, setting, main characters and actors, director and style, "
         "tone, and place in culture"
@@ -40,10 +39,16 @@ class Dataset:
         users: one row a user; ``user_id`` and attribute columns. Row number = code.
         user, item: int32 [n_ratings], codes. ``user`` is sorted.
         rating: float32 [n_ratings].
-        time: int64 [n_ratings], seconds; ascending within a user.
+        time: int64 [n_ratings], seconds; ascending within a user. Where the data know no time, each
+            rating's place in the user's shuffled list.
         scale: lowest and highest rating possible.
         like_above: a rating above this is a like.
         item_attributes, user_attributes: the columns that prompts may show.
+        timed: whether ``time`` is a time.
+        beside_title: the item column that prompts show in brackets after the title.
+        category: the item column that says what kind of item it is, and what separates several kinds
+            in a cell (None: a cell is one).
+        notes: what reading left out or mended, a sentence each.
     """
 
     name: str
@@ -58,6 +63,10 @@ class Dataset:
     words: Words = Words()
     item_attributes: tuple[str, ...] = ()
     user_attributes: tuple[str, ...] = ()
+    timed: bool = True
+    beside_title: str | None = "year"
+    category: tuple[str, str | None] | None = ("genres", ", ")
+    notes: tuple[str, ...] = ()
 
     @property
     def n_items(self) -> int:
@@ -96,7 +105,8 @@ class Dataset:
         """Short digest of everything that results can depend on."""
         arrays = [digest(a) for a in (self.user, self.item, self.rating, self.time)]
         tables = [t.to_csv(index=False) for t in (self.items, self.users)]
-        return key_of(arrays=arrays, tables=tables, scale=self.scale, like_above=self.like_above)[:16]
+        untimed = {} if self.timed else {"timed": False}
+        return key_of(arrays=arrays, tables=tables, scale=self.scale, like_above=self.like_above, **untimed)[:16]
 
     def __repr__(self) -> str:
         return (
@@ -111,7 +121,8 @@ def build(name: str, ratings: pd.DataFrame, items: pd.DataFrame, users: pd.DataF
     Args:
         ratings: ``user_id``, ``item_id``, ``rating``, ``time``.
         items: ``item_id``, ``title``, attributes. users: ``user_id``, attributes.
-        settings: the other fields of `Dataset`.
+        settings: the other fields of `Dataset`. With ``timed=False`` no ``time`` is needed: each user's
+            ratings are shuffled, the same way whatever the order of the rows.
 
     Codes follow the raw ids (numbers by value), so permuting a table changes nothing. Ratings of
     the same user and second are ordered by raw item id.
@@ -133,7 +144,7 @@ def build(name: str, ratings: pd.DataFrame, items: pd.DataFrame, users: pd.DataF
     if not ((rating >= low) & (rating <= high)).all():
         row = int(np.flatnonzero(~((rating >= low) & (rating <= high)))[0])
         raise InputError(f"{_line(name, ratings, row)}: rating {rating[row]:g} is off the scale {low:g} to {high:g}")
-    time = ratings["time"].to_numpy(np.int64)
+    time = _places(**codes) if not settings.get("timed", True) else ratings["time"].to_numpy(np.int64)
     order = np.lexsort((codes["item_id"], time, codes["user_id"]))
     data = Dataset(
         name, items, users, codes["user_id"][order], codes["item_id"][order], rating[order], time[order], **settings
@@ -147,6 +158,16 @@ def build(name: str, ratings: pd.DataFrame, items: pd.DataFrame, users: pd.DataF
     return data
 
 
+def _places(user_id: np.ndarray, item_id: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Each rating's place in its user's list, shuffled with a fixed seed, int64 [n_ratings]."""
+    canonical = np.lexsort((item_id, user_id))
+    shuffled = np.lexsort((np.random.default_rng(seed).random(len(canonical)), user_id[canonical]))
+    user = user_id[canonical][shuffled]
+    place = np.empty(len(user), np.int64)
+    place[canonical[shuffled]] = np.arange(len(user)) - np.searchsorted(user, user)
+    return place
+
+
 def _line(name: str, table: pd.DataFrame, row: int) -> str:
     """Where a row of a table came from: file and line if it was read from a file."""
     return f"{table.attrs['path']}:{row + 2}" if "path" in table.attrs else f"{name}: row {row + 1}"
@@ -158,98 +179,17 @@ def _ordered(table: pd.DataFrame, column: str, name: str) -> pd.DataFrame:
     return table.sort_values(column, kind="stable").reset_index(drop=True)
 
 
-def load(name: str) -> Dataset:
-    """Read a data set by its name.
-
-    ``ml-100k``: MovieLens-100K, 100,000 ratings. ``tiny``: generated, for tests.
-
-    Raises:
-        InputError: an unknown name; a file that is missing, altered or has a broken line.
-    """
-    one_of("data set", name, LOADERS)
-    return LOADERS[name]()
-
-
-# --- MovieLens-100K ---------------------------------------------------------------------------
-
-_ML100K = "recbole/dataset_example/ml-100k/ml-100k."
-ML100K_FILES = {
-    "inter": WheelFile(
-        "recbole", "1.2.1", _ML100K + "inter", "4edb74e2a81178c2ba9ff381495f754f996c4aea351b1272ca36b43da0935eff"
-    ),
-    "item": WheelFile(
-        "recbole", "1.2.1", _ML100K + "item", "51d7cdf777ce5c0f5b32c1d947a4a81fe07d75e78abbe761e0cd4d0756064532"
-    ),
-    "user": WheelFile(
-        "recbole", "1.2.1", _ML100K + "user", "4f670007d9cfbeb9807e757209af1555b9bcc186bde25e767f67cb67c6dd5972"
-    ),
-}
-
-
-def _ml100k() -> Dataset:
-    paths = {kind: fetch(file, "ml-100k") for kind, file in ML100K_FILES.items()}
-    ratings = read_table(paths["inter"], {"user_id": int, "item_id": int, "rating": float, "timestamp": float})
-    items = read_table(paths["item"], {"item_id": int, "movie_title": str, "release_year": str, "class": str})
-    users = read_table(paths["user"], {"user_id": int, "age": int, "gender": str, "occupation": str, "zip_code": str})
-    return build(
-        "ml-100k",
-        ratings.rename(columns={"timestamp": "time"}).astype({"time": np.int64}),
-        pd.DataFrame(
-            {
-                "item_id": items["item_id"],
-                "title": items["movie_title"].map(article_first),
-                "year": items["release_year"].where(items["release_year"].str.fullmatch(r"\d{4}"), ""),
-                "genres": items["class"].str.split().str.join(", ").replace("unknown", ""),
-            }
-        ),
-        pd.DataFrame(
-            {
-                "user_id": users["user_id"],
-                "age": users["age"],
-                "gender": users["gender"].map({"M": "male", "F": "female"}),
-                "occupation": users["occupation"].where(users["occupation"] != "none", ""),
-            }
-        ),
-        item_attributes=("year", "genres"),
-        user_attributes=("age", "gender", "occupation"),
-    )
-
-
-def read_table(path, columns: dict[str, type]) -> pd.DataFrame:
-    """Read a RecBole table: tab-separated, a header of ``name:type``, no quoting.
-
-    Raises:
-        InputError: names file and line of the first line that has the wrong number of fields or a
-            field that is no number where one is expected.
-    """
-    try:
-        header, *lines = path.read_text(encoding="utf-8").splitlines()
-    except (UnicodeDecodeError, ValueError) as e:
-        raise InputError(f"{path} is no UTF-8 table ({e}); fetch it again") from e
-    names = [field.split(":")[0] for field in header.split("\t")]
-    if missing := [c for c in columns if c not in names]:
-        raise InputError(f"{path}:1: column {missing[0]!r} is missing; found {', '.join(names)}")
-    rows = [line.split("\t") for line in lines]
-    for number, row in enumerate(rows, start=2):
-        if len(row) != len(names):
-            raise InputError(f"{path}:{number}: {len(row)} fields where {len(names)} are expected")
-    table = pd.DataFrame(rows, columns=names)[list(columns)]
-    for column, kind in columns.items():
-        if kind is str:
-            table[column] = table[column].map(one_line)
-            continue
-        parsed = pd.to_numeric(table[column], errors="coerce")
-        if parsed.isna().any():
-            row = int(np.flatnonzero(parsed.isna())[0])
-            raise InputError(f"{path}:{row + 2}: {column} {table[column][row]!r} is no number")
-        table[column] = parsed.astype(kind)
-    table.attrs["path"] = str(path)
-    return table
-
-
 def one_line(text: str) -> str:
-    """``text`` without control characters and runs of white space, so that it can't break a prompt."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    """``text`` without what could break a prompt's structure.
+
+    Control characters, line breaks and runs of white space become one space; the brackets of
+    something like ``<|im_end|>``, which a chat model would take for the end of a turn, become others.
+    """
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return _TAG.sub("‹\\1›", line)
+
+
+_TAG = re.compile(r"<([^<>]*)>")
 
 
 _ARTICLE = re.compile(r"^(.+), (The|A|An|Les|Le|La|L'|Il|Lo|Das|Der|Die|El|Los|Las|Une?|Det)( \(.*\))?$")
@@ -261,58 +201,3 @@ def article_first(title: str) -> str:
         stem, article, rest = match.groups()
         return f"{article}{'' if article.endswith(chr(39)) else ' '}{stem}{rest or ''}"
     return title
-
-
-# --- the generated data set -------------------------------------------------------------------
-
-
-def _tiny(n_users: int = 60, n_items: int = 80, seed: int = 0) -> Dataset:
-    """Planted tastes: each user likes two of four genres, so that retrieval by genre must win."""
-    rng = np.random.default_rng(seed)
-    genres = np.array(["Comedy", "Horror", "Western", "Musical"])
-    genre = rng.integers(0, len(genres), n_items)
-    adjective = rng.choice(["Silent", "Golden", "Broken", "Last", "Hidden"], n_items)
-    noun = rng.choice(["River", "Crown", "Letter", "Garden", "Engine"], n_items)
-    tastes = np.stack([rng.permutation(len(genres))[:2] for _ in range(n_users)])
-    frames = []
-    for user in range(n_users):
-        item = rng.permutation(n_items)[: rng.integers(12, 40)]
-        likes = np.isin(genre[item], tastes[user]) ^ (rng.random(len(item)) < 0.1)
-        frames.append(
-            pd.DataFrame(
-                {
-                    "user_id": user + 1,
-                    "item_id": item + 1,
-                    "rating": np.where(likes, rng.integers(4, 6, len(item)), rng.integers(1, 4, len(item))),
-                    # users overlap in time, so that some users of the test period are in training too
-                    "time": 900_000_000 + rng.integers(0, 3000, len(item)) * 6000 + user * 90_000,
-                }
-            )
-        )
-    items = pd.DataFrame(
-        {
-            "item_id": np.arange(n_items) + 1,
-            "title": [f"The {a} {n} {k + 1}" for k, (a, n) in enumerate(zip(adjective, noun, strict=True))],
-            "year": (1950 + rng.integers(0, 50, n_items)).astype(str),
-            "genres": genres[genre],
-        }
-    )
-    users = pd.DataFrame(
-        {
-            "user_id": np.arange(n_users) + 1,
-            "age": rng.integers(18, 70, n_users),
-            "gender": rng.choice(["male", "female"], n_users),
-            "occupation": rng.choice(["writer", "nurse", "pilot"], n_users),
-        }
-    )
-    return build(
-        "tiny",
-        pd.concat(frames, ignore_index=True),
-        items,
-        users,
-        item_attributes=("year", "genres"),
-        user_attributes=("age", "gender", "occupation"),
-    )
-
-
-LOADERS: dict[str, Callable[[], Dataset]] = {"ml-100k": _ml100k, "tiny": _tiny}

@@ -44,7 +44,8 @@ def describe(data: Dataset, llm: LanguageModel, rows=None, **sampling) -> list[s
 def description_prompt(row: pd.Series, data: Dataset, llm: LanguageModel) -> str:
     """The request for one item, in the LLM's chat format."""
     known = "; ".join(str(row[name]) for name in data.item_attributes if str(row[name]))
-    about = f'the {data.words.item} "{row.title}"' + (f" ({known})" if known else "")
+    title = row.title.replace('"', "'")  # it stands between quotes
+    about = f'the {data.words.item} "{title}"' + (f" ({known})" if known else "")
     return llm.chat(f"Describe {about} in one paragraph of fewer than 80 words: {data.words.aspects}.")
 
 

@@ -30,7 +30,8 @@ class Estimate:
 
 def auc(liked: np.ndarray, p: np.ndarray) -> float:
     """Area under the ROC curve; ties count half. NaN where only one class is present."""
-    return float(_aucs(np.asarray(liked, bool), np.asarray(p, float), np.ones((1, len(p))))[0])
+    everyone = np.zeros(len(p), int)
+    return float(_aucs(np.asarray(liked, bool), np.asarray(p, float), everyone, np.ones((1, 1)))[0])
 
 
 def log_loss(liked: np.ndarray, p: np.ndarray) -> float:
@@ -54,20 +55,30 @@ def evaluate(samples: Samples, p: np.ndarray, resamples: int = RESAMPLES, seed: 
         InputError: ``p`` has another length, or values that are no probabilities.
     """
     p = _probabilities(samples, p)
-    values = _metrics(samples.liked, p, np.ones((1, len(p))))
-    replicates = _metrics(samples.liked, p, user_weights(samples.user, resamples, seed))
-    return {m: _estimate(values[m][0], replicates[m]) for m in METRICS}
+    user, drawn = resampled_users(samples.user, resamples, seed)
+    metrics = _metrics(samples.liked, p, user, drawn)
+    return {m: _estimate(metrics[m]) for m in METRICS}
 
 
-def compare(samples: Samples, p: np.ndarray, other: np.ndarray, resamples: int = RESAMPLES, seed: int = 0):
-    """Metrics of ``p`` minus metrics of ``other`` on the same samples, resampled together."""
+def compare(
+    samples: Samples,
+    p: np.ndarray,
+    other: np.ndarray,
+    rows: np.ndarray | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, Estimate]:
+    """Metrics of ``p`` minus metrics of ``other`` on the same samples, resampled together.
+
+    Args:
+        rows: bool [n_samples], where ``p`` is judged; ``other`` is judged everywhere.
+    """
     p, other = _probabilities(samples, p), _probabilities(samples, other)
-    one, weights = np.ones((1, len(p))), user_weights(samples.user, resamples, seed)
-    differences = []
-    for w in (one, weights):
-        a, b = _metrics(samples.liked, p, w), _metrics(samples.liked, other, w)
-        differences.append({m: a[m] - b[m] for m in METRICS})
-    return {m: _estimate(differences[0][m][0], differences[1][m]) for m in METRICS}
+    judged = np.ones(len(p), bool) if rows is None else np.asarray(rows, bool)
+    user, drawn = resampled_users(samples.user, resamples, seed)
+    a = _metrics(samples.liked[judged], p[judged], user[judged], drawn)
+    b = _metrics(samples.liked, other, user, drawn)
+    return {m: _estimate(a[m] - b[m]) for m in METRICS}
 
 
 def results_table(samples: Samples, predictions: dict[str, np.ndarray], baseline: str | None = None) -> pd.DataFrame:
@@ -87,11 +98,17 @@ def results_table(samples: Samples, predictions: dict[str, np.ndarray], baseline
     return pd.DataFrame(rows)
 
 
-def user_weights(user: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """How often each sample counts when users are drawn with replacement, float64 [resamples, n_samples]."""
+def resampled_users(user: np.ndarray, resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Each sample's user as a code, and how often each code counts in each replicate.
+
+    Returns:
+        int64 [n_samples] and float64 [1 + resamples, n_users]: in the first row each user once, in the
+        others as many users as there are, drawn with replacement.
+    """
     _, code = np.unique(user, return_inverse=True)
     n = code.max() + 1
-    return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), resamples)[:, code].astype(float)
+    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), resamples)
+    return code, np.concatenate([np.ones((1, n)), drawn])
 
 
 def platt(scores: np.ndarray, liked: np.ndarray):
@@ -116,13 +133,14 @@ def _probabilities(samples: Samples, p: np.ndarray) -> np.ndarray:
     return p
 
 
-def _metrics(liked: np.ndarray, p: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
-    """Each metric under each row of ``weights`` [replicates, n]."""
-    total = weights.sum(1)
+def _metrics(liked: np.ndarray, p: np.ndarray, user: np.ndarray, drawn: np.ndarray) -> dict[str, np.ndarray]:
+    """Each metric under each row of ``drawn`` [replicates, n_users]; ``user`` is each sample's column."""
+    n = drawn.shape[1]
+    total = drawn @ np.bincount(user, minlength=n)
     return {
-        "auc": _aucs(liked, p, weights),
-        "log_loss": weights @ _losses(liked, p) / total,
-        "accuracy": weights @ ((p > 0.5) == liked) / total,
+        "auc": _aucs(liked, p, user, drawn),
+        "log_loss": drawn @ np.bincount(user, _losses(liked, p), n) / total,
+        "accuracy": drawn @ np.bincount(user, (p > 0.5) == liked, n) / total,
     }
 
 
@@ -131,23 +149,26 @@ def _losses(liked: np.ndarray, p: np.ndarray) -> np.ndarray:
     return -np.log(np.where(liked, p, 1 - p))
 
 
-def _aucs(liked: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def _aucs(liked: np.ndarray, p: np.ndarray, user: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     """Weighted AUC of one sorted pass: the share of (like, dislike) pairs in the right order.
 
     The scores are sorted once; each replicate only sums weights in that order.
     """
     levels, group = np.unique(p, return_inverse=True)
+    like_group, like_user, other_group, other_user = group[liked], user[liked], group[~liked], user[~liked]
     aucs = []
-    for w in weights:
-        likes = np.bincount(group, w * liked, len(levels))
-        dislikes = np.bincount(group, w * ~liked, len(levels))
+    for w in drawn:
+        likes = np.bincount(like_group, w[like_user], len(levels))
+        dislikes = np.bincount(other_group, w[other_user], len(levels))
         pairs = likes.sum() * dislikes.sum()
         won = (likes * (np.cumsum(dislikes) - dislikes / 2)).sum()
         aucs.append(won / pairs if pairs else np.nan)
     return np.array(aucs)
 
 
-def _estimate(value: float, replicates: np.ndarray) -> Estimate:
+def _estimate(values: np.ndarray) -> Estimate:
+    """The first value with the interval of the others."""
+    value, replicates = values[0], values[1:]
     tail = (1 - LEVEL) / 2 * 100
     low, high = np.nanpercentile(replicates, [tail, 100 - tail]) if not np.isnan(replicates).all() else (np.nan,) * 2
     return Estimate(float(value), float(low), float(high))

@@ -37,9 +37,17 @@ def panels(n: int, height: float = 2.8) -> tuple[Figure, np.ndarray]:
     return figure, axes[0]
 
 
-def timeline(data, split) -> Figure:
-    """Ratings over time with the borders of the split, and the lengths of the test histories."""
+def ratings(data, split) -> Figure:
+    """Ratings over time with the borders of the split (without time: by value), and lengths of the test histories."""
     figure, (left, right) = panels(2)
+    right.hist(split.test.n_earlier, bins=40, color="C1")
+    right.set(title="History length of test samples", xlabel="earlier ratings of the user", ylabel="samples")
+    if not data.timed:
+        value, n = np.unique(data.rating, return_counts=True)
+        left.bar([f"{v:g}" for v in value], n, color=["C0" if v > data.like_above else "0.6" for v in value])
+        left.set(title="Ratings (likes in colour)", xlabel="rating", ylabel="ratings")
+        left.grid(axis="x", visible=False)
+        return figure
     when = pd.to_datetime(data.time, unit="s")
     left.hist(when, bins=60, color="C0")
     for part, style, name in ((split.valid, "--", "validation begins"), (split.test, "-", "test begins")):
@@ -49,8 +57,6 @@ def timeline(data, split) -> Figure:
     left.xaxis.set_major_formatter(mpl.dates.ConciseDateFormatter(left.xaxis.get_major_locator()))
     left.set_ylim(top=left.get_ylim()[1] * 1.3)  # room for the legend
     left.legend(loc="upper left", fontsize="small")
-    right.hist(split.test.n_earlier, bins=40, color="C1")
-    right.set(title="History length of test samples", xlabel="earlier ratings of the user", ylabel="samples")
     return figure
 
 

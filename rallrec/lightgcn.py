@@ -1,7 +1,7 @@
 """Collaborative embeddings: LightGCN (He et al., SIGIR 2020) trained with BPR on the training period."""
 
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
@@ -42,7 +42,13 @@ class LightGCN:
 
 @dataclass(frozen=True)
 class LightGCNSettings:
-    """Settings of `train_lightgcn`; ``edges``: which training ratings are edges, ``likes`` or ``all``."""
+    """Settings of `train_lightgcn`.
+
+    Attributes:
+        edges: which training ratings are edges, ``likes`` or ``all``.
+        batch: edges of a step; more where an epoch would have over ``most_steps`` steps, since each
+            step costs a propagation through the whole graph, whatever its batch.
+    """
 
     dimensions: int = 128
     layers: int = 3
@@ -51,6 +57,7 @@ class LightGCNSettings:
     patience: int = 8
     check_every: int = 10
     batch: int = 8192
+    most_steps: int = 8
     learning_rate: float = 5e-3
     decay: float = 1e-2
     stop_k: int = 10
@@ -63,7 +70,7 @@ def lightgcn(split: Split, **settings) -> np.ndarray:
 
 
 def train_lightgcn(split: Split, cache: Cache | None = None, **settings) -> LightGCN:
-    """Train LightGCN on the ratings of the training period.
+    """Train LightGCN on the ratings that the split lets the graph see.
 
     Loss (BPR): ``-ln sigmoid(u.i - u.j)`` for an edge (u, i) and an item j that u has not rated,
     plus L2 decay on the first layer of the three. Stops when validation recall has not risen for
@@ -74,10 +81,14 @@ def train_lightgcn(split: Split, cache: Cache | None = None, **settings) -> Ligh
         settings: fields of `LightGCNSettings`.
     """
     s = LightGCNSettings(**settings)
+    if split.protocol.all_ratings_are_edges:
+        s = replace(s, edges="all")
     at_least("dimensions", s.dimensions, 1)
     at_least("layers", s.layers, 0)
     one_of("edges", s.edges, EDGES)
-    inputs = dict(step="lightgcn", version=VERSION, data=split.data.hash, seen=digest(split.train_ratings), **asdict(s))
+    inputs = dict(step="lightgcn", version=VERSION, data=split.data.hash, seen=digest(split.graph_ratings), **asdict(s))
+    if split.protocol.chosen_on_test:
+        inputs["chosen_on"] = digest(split.chosen_on.position)
     return LightGCN(**(cache or default_cache()).arrays(inputs, lambda: _train(split, s)))
 
 
@@ -141,10 +152,10 @@ def recall_at(users: np.ndarray, items: np.ndarray, held_out: Samples, seen: np.
 
 def _train(split: Split, s: LightGCNSettings) -> dict[str, np.ndarray]:
     data = split.data
-    seen = split.train_ratings
+    seen = split.graph_ratings
     edges = seen[data.liked[seen]] if s.edges == "likes" else seen
     if not len(edges):
-        raise InputError(f"{data.name}: the training period has no {s.edges!r} edges")
+        raise InputError(f"{data.name}: the graph has no {s.edges!r} edges")
     user, item = data.user[edges].astype(np.int64), data.item[edges].astype(np.int64)
     adjacency = normalised_adjacency(user, item, data.n_users, data.n_items)
     rated = np.sort(data.user[seen].astype(np.int64) * data.n_items + data.item[seen])  # pairs that are no negatives
@@ -152,12 +163,12 @@ def _train(split: Split, s: LightGCNSettings) -> dict[str, np.ndarray]:
     n = data.n_users + data.n_items
     first = torch.nn.Parameter(torch.as_tensor(rng.normal(0, 0.1, (n, s.dimensions)).astype(np.float32)))
     optimizer = torch.optim.Adam([first], lr=s.learning_rate)
-    judged = split.valid.take(split.valid.draw(STOP_SAMPLES, s.seed))
+    judged = split.chosen_on.take(split.chosen_on.draw(STOP_SAMPLES, s.seed))
     curve, losses, best, best_agreement, stale = [], [], None, -np.inf, 0
     with reproducible(s.seed), Progress("LightGCN", s.epochs, "epoch") as progress:
         for epoch in range(1, s.epochs + 1):
             order = rng.permutation(len(edges))
-            for rows in np.array_split(order, -(-len(order) // s.batch)):
+            for rows in np.array_split(order, min(s.most_steps, -(-len(order) // s.batch))):
                 negative = _negatives(rng, user[rows], rated, data.n_items)
                 out = propagate(adjacency, first, s.layers)
                 nodes = [torch.as_tensor(x) for x in (user[rows], item[rows] + data.n_users, negative + data.n_users)]

@@ -155,6 +155,8 @@ class LocalModel(LanguageModel):
         return f"{self.name}: {n / 1e6:.0f} M parameters, {self.model.device.type}, {self.model.dtype}"
 
     def chat(self, message: str) -> str:
+        for token in self.tokenizer.all_special_tokens:  # a title must not end the turn
+            message = message.replace(token, f"{token[0]} {token[1:]}")
         if not self.tokenizer.chat_template:
             return f"{message}\n"
         turn = [{"role": "user", "content": message}]

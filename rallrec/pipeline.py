@@ -23,14 +23,18 @@ def representations(
     Beside them ``mix3-plain``: the method with the plain template in the place of the descriptions.
     """
     txt, text = llm.embed(plain(data)), llm.embed(describe(data, llm))
-    colla = train_lightgcn(split, **size.lightgcn, seed=seed).items
-    ssl, ssl_plain = (
-        train_alignment(t, colla, warm_items(split), **size.alignment, seed=seed).ssl for t in (text, txt)
-    )
+    colla, ssl = collaborative(split, text, size, seed)
+    _, ssl_plain = collaborative(split, txt, size, seed)
     named = {kind: represent(kind, txt, text, colla, ssl) for kind in KINDS}
     return named | {"mix3-plain": Representation("mix3-plain", (mix(txt, colla, ssl_plain),))}
 
 
+def collaborative(split: Split, text: np.ndarray, size: Profile, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """The two learned parts of the mixture: collaborative embeddings, and ``text`` aligned with them."""
+    colla = train_lightgcn(split, **size.lightgcn, seed=seed).items
+    return colla, train_alignment(text, colla, warm_items(split), **size.alignment, seed=seed).ssl
+
+
 def warm_items(split: Split) -> np.ndarray:
-    """bool [n_items]: the item has a rating in the training period."""
-    return np.bincount(split.data.item[split.train_ratings], minlength=split.data.n_items) > 0
+    """bool [n_items]: the item has a rating that the graph may see."""
+    return np.bincount(split.data.item[split.graph_ratings], minlength=split.data.n_items) > 0

@@ -39,9 +39,9 @@ def build(shown: Shown, kind: str = "labelled", llm: LanguageModel | None = None
 
 
 def titles(data: Dataset) -> list[str]:
-    """``Title (year)`` of each item, [n_items]; the title alone where no year is known."""
-    years = data.items["year"] if "year" in data.items else [""] * data.n_items
-    return [f"{t} ({y})" if y else t for t, y in zip(data.items["title"], years, strict=True)]
+    """The title of each item and, in brackets, what `Dataset.beside_title` names, where it is known, [n_items]."""
+    beside = data.items[data.beside_title] if data.beside_title else [""] * data.n_items
+    return [f"{t} ({b})" if b else t for t, b in zip(data.items["title"], beside, strict=True)]
 
 
 def labelled_history(shown: Shown) -> Iterator[tuple[str, list[tuple[int, bool]]]]:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .datasets import load
 from .descriptions import MAX_NEW_TOKENS, describe, description_prompt, plain
 from .errors import InputError
 from .finetuning import adapter
 from .llm import LanguageModel, language_model
+from .loading import load
 from .paths import ROOT, published_dir
 from .pipeline import representations
 from .runs import hardware, read_metrics, values_of

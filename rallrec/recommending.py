@@ -46,7 +46,8 @@ def item_statistics(split: Split, samples: Samples, prior: float = 5.0) -> tuple
     """Mean rating and number of ratings of each target item in what may be seen of the past.
 
     For samples of the training period: the ratings before the sample. For later ones: the whole
-    training period. The mean is drawn towards the global mean as by ``prior`` ratings of that value.
+    training period. Without time: all training ratings that are no targets. The mean is drawn towards
+    the global mean as by ``prior`` ratings of that value.
 
     Returns:
         mean (float64 [n_samples], rating scale), count (int64 [n_samples]).
@@ -54,12 +55,15 @@ def item_statistics(split: Split, samples: Samples, prior: float = 5.0) -> tuple
     data, seen = split.data, split.train_ratings
     overall = data.rating[seen].mean(dtype=float)
     rank = data.rank
+    if not data.timed:  # a target's own rating must not be in what predicts it, in training as in test
+        seen, rank = np.setdiff1d(seen, split.train.position), np.zeros(data.n_ratings, np.int64)
     order = seen[np.lexsort((rank[seen], data.item[seen]))]  # by item, then time
     total = np.concatenate([[0], np.cumsum(data.rating[order], dtype=float)])
     # where in `order` the item's ratings begin, and where those before the sample end
     key = data.item[order].astype(np.int64) * (data.n_ratings + 1) + rank[order]
     first = samples.item.astype(np.int64) * (data.n_ratings + 1)
-    begin, end = np.searchsorted(key, first), np.searchsorted(key, first + rank[samples.position])
+    until = rank[samples.position] if data.timed else 1
+    begin, end = np.searchsorted(key, first), np.searchsorted(key, first + until)
     count = end - begin
     return (total[end] - total[begin] + prior * overall) / (count + prior), count
 

@@ -59,12 +59,16 @@ def rerank(shown: Shown, recent: float = 1 / 3) -> Shown:
     Of the K retrieved, the newest ``floor((1 - recent) K)``, newest first; then the most recent
     history items that are not among them, oldest first, until there are K. The paper's share of
     recent items is 1/3.
+
+    Data without time have no newest: the ``floor((1 - recent) K)`` most similar, then the last in
+    list order; a history that is no longer than K stays as it was retrieved.
     """
     if not 0 <= recent <= 1:
         raise InputError(f"recent is {recent!r}; it must be a share from 0 to 1")
     k, samples = shown.k, shown.samples
     kept = math.floor((1 - recent) * k + 1e-9)  # 1 - 1/3 is a little more than 2/3
-    newest = -np.sort(-shown.position, axis=1)[:, :kept]  # padding (-1) comes last
+    timed = samples.data.timed
+    newest = (-np.sort(-shown.position, axis=1) if timed else shown.position)[:, :kept]  # padding (-1) comes last
     # of the last K ratings at most `kept` are taken already, so K - kept of them are free, or the history is out
     lately = last(samples, k).position
     taken = np.zeros(lately.shape, bool)
@@ -73,7 +77,10 @@ def rerank(shown: Shown, recent: float = 1 / 3) -> Shown:
     taken[rows, (newest - first)[rows, columns]] = True
     free = np.where(taken | (lately < 0), -1, lately)
     added = np.sort(np.sort(free, axis=1)[:, kept:], axis=1)  # the k - kept newest free ones, oldest first
-    return Shown(samples, _pad_last(np.concatenate([newest, added], axis=1)))
+    position = _pad_last(np.concatenate([newest, added], axis=1))
+    if not timed:
+        position = np.where((samples.n_earlier > k)[:, None], position, shown.position)
+    return Shown(samples, position)
 
 
 def _pad_last(position: np.ndarray) -> np.ndarray:

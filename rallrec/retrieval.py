@@ -7,7 +7,9 @@ product; nothing of size n_items x n_items ever exists.
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
+from .datasets import Dataset
 from .errors import InputError, at_least, one_of
 from .splits import Samples
 
@@ -23,15 +25,18 @@ class Representation:
         parts: float32 [n_items, d_i] each.
         fusion: ``cosine`` (one part), ``softmax`` (mean of the softmaxes of each part's cosine over
             the history) or ``halves`` (half of K by the first part, the rest by the second).
+        history: the parts by which items of the history are compared, where they are others (see `shifted`).
     """
 
     name: str
     parts: tuple[np.ndarray, ...]
     fusion: str = "cosine"
+    history: tuple[np.ndarray, ...] | None = None
 
     def unit(self) -> "Representation":
         """The same with rows of unit length (zero rows stay zero)."""
-        return replace(self, parts=tuple(_unit(p) for p in self.parts))
+        history = self.history and tuple(_unit(p) for p in self.history)
+        return replace(self, parts=tuple(_unit(p) for p in self.parts), history=history)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +141,23 @@ def represent(kind: str, txt: np.ndarray, text: np.ndarray, colla: np.ndarray, s
             return Representation(kind, (text, colla), "halves")
 
 
+def shifted(items: Representation, data: Dataset) -> Representation:
+    """The released code's off-by-one: an item of the history is compared by the embedding of the next raw id.
+
+    There row r of the embeddings is movie id r + 1; the target's row is picked right, but the numbers
+    of its most similar rows are taken for movie ids. A next id that does not exist is similar to nothing.
+
+    Raises:
+        InputError: the raw ids are no whole numbers.
+    """
+    ids = data.items["item_id"].to_numpy()
+    if not np.issubdtype(ids.dtype, np.integer):
+        raise InputError(f"{data.name}: item ids are no whole numbers, so there is no next id to shift to")
+    following = pd.Index(ids).get_indexer(ids + 1)
+    history = tuple(np.where(following[:, None] >= 0, part[following], 0) for part in items.parts)
+    return replace(items, name=f"{items.name}, shifted", history=history)
+
+
 def _unit(x: np.ndarray) -> np.ndarray:
     norm = np.linalg.norm(x, axis=1, keepdims=True)
     return (x / np.where(norm > 0, norm, 1)).astype(np.float32)
@@ -171,7 +193,8 @@ def retrieve(samples: Samples, items: np.ndarray | Representation, k: int = 30) 
         first, last = data.start[samples.user[rows[0]]], samples.position[rows].max()
         history = data.item[first:last]  # [h]
         earlier = np.arange(last - first) < samples.n_earlier[rows][:, None]  # [t, h]
-        cosines = [part[samples.item[rows]] @ part[history].T for part in items.parts]  # [t, h] each
+        pairs = zip(items.parts, items.history or items.parts, strict=True)
+        cosines = [part[samples.item[rows]] @ other[history].T for part, other in pairs]  # [t, h] each
         local = _most_similar(cosines, earlier, items.fusion, k)
         position[rows] = np.where(local >= 0, local + first, -1)
     return Shown(samples, position)

@@ -28,6 +28,7 @@ from matplotlib.figure import Figure
 from . import figures
 from .cache import key_of
 from .errors import InputError, at_least, one_of
+from .loading import load, name_of
 from .paths import ROOT, data_dir
 from .settings import profile
 from .version import VERSION
@@ -72,11 +73,8 @@ class Run:
     """
 
     def __init__(self, notebook: str, dataset: str, llm: str, profile_name: str, seed: int, k: int | None):
-        from .datasets import LOADERS
-
         one_of("notebook", notebook, NOTEBOOKS)
-        one_of("data set", dataset, LOADERS)
-        self.notebook, self.dataset, self.llm, self.profile_name = notebook, dataset, llm, profile_name
+        self.notebook, self.dataset, self.llm, self.profile_name = notebook, name_of(dataset), llm, profile_name
         self.settings = profile(profile_name)
         if k is not None:
             self.settings = replace(self.settings, k=at_least("K", k, 1), llm_k=k)
@@ -161,6 +159,8 @@ def flat(values: dict, prefix: str = "") -> dict[str, float]:
             out |= flat({name: value.value}, prefix)
         else:
             number = value.item() if isinstance(value, np.generic) else value
+            if number != number:  # JSON has no NaN; what could not be measured is left out
+                continue
             out[prefix + name] = round(number, 6) if isinstance(number, float) else number
     return out
 
@@ -237,9 +237,8 @@ def scrubbed(notebook):
 
 def _put_in_place(staging: Path, notebook: str, dataset: str, parameters: dict, seconds: float) -> Path:
     """Move a finished notebook's outputs to their places, under a lock, `metrics.json` last."""
-    from .datasets import load
-
-    runs, pictures = (output_root() / kind / dataset for kind in ("papermill_runs", "figures"))
+    name = name_of(dataset)
+    runs, pictures = (output_root() / kind / name for kind in ("papermill_runs", "figures"))
     for folder in (runs, pictures):
         folder.mkdir(parents=True, exist_ok=True)
     values = json.loads((staging / "metrics.json").read_text(encoding="utf-8"))
@@ -249,9 +248,9 @@ def _put_in_place(staging: Path, notebook: str, dataset: str, parameters: dict, 
         for path in sorted((staging / "figures").glob("*")):
             os.replace(path, pictures / path.name)
         os.replace(staging / f"{notebook}.ipynb", runs / f"{notebook}.ipynb")
-        metrics = read_metrics(dataset)
+        metrics = read_metrics(name)
         head = dict(
-            dataset=dataset,
+            dataset=name,
             data_hash=load(dataset).hash,
             llm=parameters["LLM"],
             profile=parameters["PROFILE"],

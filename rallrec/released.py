@@ -1,0 +1,91 @@
+"""What the released code's protocol measures: each of its ways switched on alone, and all together."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+
+from .evaluation import Estimate, auc, compare
+from .pipeline import collaborative
+from .retrieval import Representation, mix, shifted
+from .settings import Profile
+from .splits import PROTOCOLS, SCORED, Protocol, Samples, Split, split
+
+SWITCHES = {
+    "graph_sees_test": "the graph sees the test ratings",
+    "all_ratings_are_edges": "dislikes are edges, too",
+    "chosen_on_test": "the epoch is chosen on test samples",
+    "id_shift": "ids are shifted by one",
+    "first_rows": f"scores on the first {SCORED:,} test samples",
+}
+ALL = "all of these, as released"
+
+
+def applicable(strict: Split) -> dict[str, Protocol]:
+    """The protocols to measure, by their labels: a switch each, then all that this data set has.
+
+    Ids can be shifted where they are whole numbers; the first rows are fewer than all only in a long test set.
+    """
+    names = list(SWITCHES)
+    if not np.issubdtype(strict.data.items["item_id"].dtype, np.integer):
+        names.remove("id_shift")
+    if len(strict.test) <= SCORED:
+        names.remove("first_rows")
+    together = Protocol(**dict.fromkeys(names, True))
+    return {SWITCHES[name]: Protocol(**{name: True}) for name in names} | {ALL: together}
+
+
+def under(
+    protocol: Protocol, strict: Split, text: np.ndarray, size: Profile, seed: int = 0
+) -> dict[str, Representation]:
+    """``colla`` and ``mix3`` as they come out when a run follows ``protocol``.
+
+    Args:
+        text: [n_items, d_llm], which no protocol changes.
+    """
+    colla, ssl = collaborative(split(strict.data, protocol), text, size, seed)
+    items = {"colla": Representation("colla", (colla,)), "mix3": Representation("mix3", (mix(text, colla, ssl),))}
+    return {name: shifted(r, strict.data) for name, r in items.items()} if protocol.id_shift else items
+
+
+def changes(
+    samples: Samples,
+    strict: dict[str, Representation],
+    switched: dict[str, tuple[Protocol, dict[str, Representation]]],
+    predict: Callable[[dict[str, Representation]], np.ndarray],
+    rows: np.ndarray | None = None,
+) -> pd.DataFrame:
+    """Change of AUC by each protocol against ``strict``, with user-clustered intervals.
+
+    Args:
+        samples: all test samples, or a sample of them. rows: their places in the test set.
+        switched: for each label its protocol and representations.
+        predict: P(like) or any score from 0 to 1 of ``samples`` from representations.
+
+    Returns:
+        Columns ``protocol``, ``auc``, ``difference``, ``difference_low``, ``difference_high``, ``n``; strict first.
+    """
+    rows = np.arange(len(samples)) if rows is None else rows
+    base = predict(strict)
+    table = [("strict", base, np.ones(len(samples), bool), None)]
+    for label, (protocol, items) in switched.items():
+        judged = rows < SCORED if protocol.first_rows else np.ones(len(samples), bool)
+        same = asdict(protocol) | {"first_rows": False} == asdict(PROTOCOLS["strict"])
+        p = base if same else predict(items)
+        table.append((label, p, judged, compare(samples, p, base, judged)["auc"]))
+    return pd.DataFrame([_row(samples, *entry) for entry in table])
+
+
+def _row(samples: Samples, label: str, p: np.ndarray, judged: np.ndarray, e: Estimate | None) -> dict:
+
+    change = {} if e is None else dict(difference=e.value, difference_low=e.low, difference_high=e.high)
+    return dict(protocol=label, auc=auc(samples.liked[judged], p[judged]), **change, n=int(judged.sum()))
+
+
+def finding(row) -> str:
+    """What one row of `changes` says, in words."""
+    interval = f"{row.difference:+.3f} [{row.difference_low:+.3f}, {row.difference_high:+.3f}]"
+    if row.difference_low > 0:
+        return f"flatters the result by {interval}"
+    return f"harms it by {interval}" if row.difference_high < 0 else f"changes nothing that can be told: {interval}"
