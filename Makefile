@@ -1,6 +1,9 @@
 # rallrec: `make` prints the targets.
 
-DATASETS ?= ml-100k
+# Without DATASETS: MovieLens-100K, and those of the paper's data sets whose raw files are here.
+RAW      := data/raw $(RALLREC_RAW)
+here      = $(if $(filter-out %.part,$(wildcard $(foreach r,$(RAW),$(r)/$(1)/*))),$(1))
+DATASETS ?= $(strip ml-100k $(foreach d,ml-1m bookcrossing amazon-movies,$(call here,$(d))))
 PROFILE  ?= quick
 LLM      ?= smollm2-135m
 SEED     ?= 0
@@ -18,7 +21,7 @@ SETTINGS  := data/settings-$(PROFILE)-$(MODEL)-$(SEED)-$(FRESH)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env reproduce plan all runs readme test bench lab clean
+.PHONY: help env reproduce plan all runs overview readme test bench lab clean
 
 help:  ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -30,13 +33,18 @@ reproduce: env  ## from a fresh clone to checked results; FRESH=1 makes the publ
 	@$(RALLREC) check $(DATASETS)
 
 plan: env
-	@$(RALLREC) plan --llm $(LLM) --profile $(PROFILE) $$($(MAKE) -n --no-print-directory runs | sed -n 's/.* run \([^ ]*\) --dataset \([^ ]*\) .*/\2\/\1/p')
+	@$(RALLREC) plan --llm $(LLM) --profile $(PROFILE) --datasets $(DATASETS) -- $$($(MAKE) -n --no-print-directory runs | sed -n 's/.* run \([^ ]*\) --dataset \([^ ]*\) .*/\2\/\1/p')
 
-all: runs readme  ## make all runs, figures, tables and the README's parts again, where something changed
+all: env  ## make all runs, figures, tables and the README's parts again, where something changed
+	@$(MAKE) --no-print-directory plan
+	@$(MAKE) --no-print-directory readme
 
 runs: env $(RUNS)
 
-readme: $(RUNS)  ## fill the generated parts of the README
+overview: env $(RUNS)  ## tables and figures across data sets
+	@$(RALLREC) overview --llm $(LLM) --profile $(PROFILE) --seed $(SEED)
+
+readme: overview  ## fill the generated parts of the README
 	@$(RALLREC) readme
 
 # An executed notebook depends on its source, the package, the settings of the last run, and the notebook before.

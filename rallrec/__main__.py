@@ -39,11 +39,13 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="another parameter")
     plan = command("plan", _plan, "say what a run will do", "llm", "profile")
     plan.add_argument("stale", nargs="*", metavar="DATASET/NOTEBOOK")
+    plan.add_argument("--datasets", nargs="*", default=[], help="all that are asked for")
     check = command("check", _check, "compare the last run with the recorded values")
     check.add_argument("datasets", nargs="+")
     command("adapter", _adapter, "train the reader's LoRA adapter", "dataset", "llm", "profile", "seed")
     command("publish", _publish, "write the repository's artefacts of a data set", "dataset", "llm", "profile", "seed")
     command("record", _record, "make the last run's values the recorded ones", "dataset")
+    command("overview", _overview, "tables and figures across data sets", "llm", "profile", "seed")
     command("readme", _readme, "fill the generated parts of the README")
     return parser
 
@@ -75,7 +77,7 @@ def _value(text: str) -> int | float | str:
 def _plan(args) -> None:
     from .reporting import plan
 
-    print(plan(args.stale, args.llm, args.profile))
+    print(plan(args.stale, args.llm, args.profile, args.datasets))
 
 
 def _check(args) -> int:
@@ -95,10 +97,10 @@ def _adapter(args) -> None:
     data, llm, size = load(args.dataset), language_model(args.llm), profile(args.profile)
     parts = split(data)
     items = representations(data, parts, llm, size, args.seed)["mix3"]
-    folder, curve = adapter(parts, items, llm, **size.adapter, seed=args.seed)
-    for step, train, valid in zip(curve.step, curve.train, curve.valid, strict=True):
+    trained = adapter(parts, items, llm, **size.adapter, seed=args.seed)
+    for step, train, valid in zip(trained.curve.step, trained.curve.train, trained.curve.valid, strict=True):
         print(f"step {step:>5}: loss {train:.4f}, on validation {valid:.4f}")
-    print(folder)
+    print(trained.folder)
 
 
 def _publish(args) -> None:
@@ -111,6 +113,12 @@ def _record(args) -> None:
     from .publishing import record_reference
 
     print(record_reference(args.dataset))
+
+
+def _overview(args) -> None:
+    from .overview import write_overview
+
+    print(write_overview(args.llm, args.profile, args.seed))
 
 
 def _readme(args) -> None:

@@ -128,6 +128,37 @@ def forest(
     return figure
 
 
+def across(table: pd.DataFrame, label: str, value: str, heading: str) -> Figure:
+    """A row a method; in it, one under the other, the data sets' values with their intervals.
+
+    Args:
+        table: columns ``label``, ``value``, ``value_low``, ``value_high``, ``dataset``.
+    """
+    names, datasets = list(dict.fromkeys(table[label])), list(dict.fromkeys(table["dataset"]))
+    figure, ax = plt.subplots(figsize=(WIDTH, 1.0 + (0.14 + 0.09 * len(datasets)) * len(names)))
+    for i, name in enumerate(datasets):
+        part = table[table["dataset"] == name].set_index(label)
+        y = [names.index(n) + 0.7 * ((i + 0.5) / len(datasets) - 0.5) for n in part.index]
+        spread = [part[value] - part[f"{value}_low"], part[f"{value}_high"] - part[value]]
+        style = dict(color=f"C{i}", marker=MARKERS[i % len(MARKERS)], ms=3.5, lw=0, elinewidth=1, capsize=1.5)
+        ax.errorbar(part[value], y, xerr=spread, label=name, **style)
+    for y in range(1, len(names)):
+        ax.axhline(y - 0.5, color="0.9", lw=0.5)
+    ax.set_yticks(range(len(names)), names)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.grid(axis="y", visible=False)
+    ax.axvline(0.5 if value == "auc" else 0, color="black", lw=0.8)
+    ax.set(xlabel=heading)
+    figure.legend(loc="outside lower center", ncols=len(datasets), fontsize="small")
+    return figure
+
+
+def save(figure: Figure, path) -> None:
+    """Write ``path``.png and ``path``.pdf, without a date."""
+    figure.savefig(f"{path}.png", metadata={"Software": None})
+    figure.savefig(f"{path}.pdf", metadata={"CreationDate": None, "Producer": None, "Creator": None})
+
+
 def heatmap(frame: pd.DataFrame, label: str) -> Figure:
     """A matrix of values, each written in its cell."""
     figure, ax = plt.subplots(figsize=(WIDTH, 0.8 + 0.32 * len(frame)))

@@ -61,8 +61,19 @@ class Curve:
     valid: list[float] = field(default_factory=list)
 
 
-def adapter(split: Split, items: np.ndarray | Representation, llm: LocalModel, **settings) -> tuple[Path, Curve]:
-    """The adapter's folder and its training curve: published, trained before, or trained now.
+@dataclass(frozen=True)
+class Adapter:
+    """A trained adapter: its folder, its training curve, and the data set that it was trained on."""
+
+    folder: Path
+    curve: Curve
+    trained_on: str
+
+
+def adapter(
+    split: Split, items: np.ndarray | Representation, llm: LocalModel, borrow: str | None = None, **settings
+) -> Adapter:
+    """The reader's adapter: published, trained before, or trained now.
 
     Trains on sequences of the training period, half of them in each of the ``orders``, and keeps the
     step with the lowest loss on validation sequences. Interrupted, it goes on from the last check.
@@ -70,19 +81,25 @@ def adapter(split: Split, items: np.ndarray | Representation, llm: LocalModel, *
     Args:
         items: the representation of the selectors that need one.
         llm: the model to adapt; any `LocalModel` without an adapter.
+        borrow: another data set, whose published adapter is taken rather than training one, if it was
+            made for this very model and none of this data set's own is there.
     """
+    name = split.data.name
     s = AdapterSettings(**settings)
     parts = [digest(p) for p in (items.parts if isinstance(items, Representation) else (items,))]
     # the representation's last bits differ between machines; what is shown, and so the training text, hardly does
     inputs = dict(step="adapter", version=VERSION, data=split.data.hash, model=llm.fingerprint, **asdict(s))
-    published = published_dir() / split.data.name / "adapter"
-    if not fresh() and _read(published, inputs):
-        return published, Curve(**_read(published, inputs)["curve"])
     key = key_of(items=parts, **inputs)
     folder = data_dir() / ("adapters-fresh" if fresh() else "adapters") / key[:16]
-    if not _read(folder, inputs):
-        _train(split, items, llm, s, key, folder, inputs)
-    return folder, Curve(**_read(folder, inputs)["curve"])
+    for own in (folder,) if fresh() else (published_dir() / name / "adapter", folder):
+        if (record := _read(own)) and record["inputs"] == json.loads(json.dumps(inputs)):
+            return Adapter(own, Curve(**record["curve"]), name)
+    if borrow is not None and borrow != name:
+        lent = published_dir() / borrow / "adapter"
+        if (record := _read(lent)) and record["inputs"]["model"] == llm.fingerprint:
+            return Adapter(lent, Curve(**record["curve"]), borrow)
+    _train(split, items, llm, s, key, folder, inputs)
+    return Adapter(folder, Curve(**_read(folder)["curve"]), name)
 
 
 def open_adapted(llm: LocalModel, folder: Path) -> LocalModel:
@@ -95,13 +112,10 @@ def _place(llm: LocalModel) -> tuple[str, str]:
     return str(llm.model.device), str(llm.model.dtype).removeprefix("torch.")
 
 
-def _read(folder: Path, inputs: dict) -> dict | None:
-    """The record of a finished adapter made of the same ``inputs``, or None."""
+def _read(folder: Path) -> dict | None:
+    """The record of a finished adapter, or None."""
     path = folder / "rallrec.json"
-    if not path.exists():
-        return None
-    record = json.loads(path.read_text(encoding="utf-8"))
-    return record if record["inputs"] == json.loads(json.dumps(inputs)) else None
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def sequences(shown: Shown, llm: LocalModel) -> list[tuple[list[int], list[int], list[bool]]]:

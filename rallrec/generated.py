@@ -1,5 +1,7 @@
 """Generated data: a tiny set for tests, a large one for the bench."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
@@ -53,3 +55,24 @@ def tiny(n_users: int = 60, n_items: int = 80, seed: int = 0) -> Dataset:
         item_attributes=("year", "genres"),
         user_attributes=("age", "gender", "occupation"),
     )
+
+
+def write_large(folder: Path, n_items: int = 200_000, n_users: int = 100_000, n_ratings: int = 10_000_000) -> None:
+    """Write a folder of one's own (see `own_data`) with planted tastes, for the bench.
+
+    Items and users lie in 50 tastes; popularity falls as a power of the rank; a user rates an item of
+    their own taste higher.
+    """
+    rng = np.random.default_rng(0)
+    popularity = 1 / np.arange(10, n_items + 10) ** 0.8
+    user = rng.integers(0, n_users, n_ratings * 5 // 4)
+    item = rng.choice(n_items, len(user), p=popularity / popularity.sum())
+    pair = rng.permutation(np.unique(user * n_items + item))[:n_ratings]
+    user, item = pair // n_items, pair % n_items
+    rating = np.clip(rng.integers(1, 5, len(pair)) + 2 * (user % 50 == item % 50), 1, 5)
+    time = 1_500_000_000 + rng.integers(0, 10**8, len(pair))
+    folder.mkdir(parents=True, exist_ok=True)
+    table = dict(user_id=user, item_id=item, rating=rating, time=time)
+    pd.DataFrame(table).to_csv(folder / "ratings.csv", index=False)
+    titles = [f"Work {k}" for k in range(n_items)]
+    pd.DataFrame(dict(item_id=np.arange(n_items), title=titles)).to_csv(folder / "items.csv", index=False)

@@ -57,7 +57,7 @@ class LightGCNSettings:
     patience: int = 8
     check_every: int = 10
     batch: int = 8192
-    most_steps: int = 8
+    most_steps: int = 6
     learning_rate: float = 5e-3
     decay: float = 1e-2
     stop_k: int = 10

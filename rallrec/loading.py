@@ -9,7 +9,7 @@ from .datasets import Dataset
 from .errors import InputError
 from .generated import tiny
 from .movielens import ML1M, ml_1m, ml_100k
-from .own_data import RATINGS, own_data
+from .own_data import ITEMS, RATINGS, own_data
 from .paths import raw_dirs
 from .raw_files import is_here
 
@@ -73,8 +73,8 @@ def own_folder(name: str) -> Path:
     """
     for folder in (Path(name), *(raw / name for raw in raw_dirs())):
         if (folder / RATINGS).is_file():
+            if folder.resolve().name in LOADERS:
+                raise InputError(f"{folder} has the name of another data set; rename the folder")
             return folder
     known = ", ".join(LOADERS)
-    raise InputError(
-        f"data set is {name!r}; it must be one of: {known}, or a folder that holds {RATINGS} and items.csv"
-    )
+    raise InputError(f"data set is {name!r}; it must be one of: {known}, or a folder with {RATINGS} and {ITEMS}")

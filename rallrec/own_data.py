@@ -168,8 +168,6 @@ def _table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     if not isinstance(table.index, pd.RangeIndex):
         raise InputError(f"{path}: lines have more fields than the header names")
     table = table[(table != "").any(axis=1)].reset_index(drop=True) if (table == "").all(axis=1).any() else table
-    if (short := table.isna().any(axis=1)).any():
-        raise InputError(f"{path}:{np.flatnonzero(short)[0] + 2}: fewer fields than the header's {table.shape[1]}")
     for column in columns:
         if column.endswith("_id") and (empty := table[column].str.strip() == "").any():
             raise InputError(f"{path}:{np.flatnonzero(empty)[0] + 2}: {column} is empty")

@@ -23,7 +23,7 @@ from .settings import profile
 from .splits import split
 from .version import VERSION
 
-LIMIT = 10 * 2**20  # bytes of artefacts a data set may take in the repository
+LIMIT = 40 * 2**20  # bytes that the artefacts of all data sets may take in the repository
 
 
 def publish(dataset: str, llm_name: str, profile_name: str, seed: int) -> Path:
@@ -37,10 +37,10 @@ def publish(dataset: str, llm_name: str, profile_name: str, seed: int) -> Path:
         keys = np.frombuffer(bytes.fromhex("".join(_keys(llm, "embed", inputs))), np.uint8).reshape(len(inputs), -1)
         np.savez_compressed(folder / f"{name}.npz", keys=keys, rows=rows)
     reps = representations(data, split(data), llm, size, seed)
-    trained, _ = adapter(split(data), reps["mix3"], llm, **size.adapter, seed=seed)
-    if trained != folder / "adapter":
+    trained = adapter(split(data), reps["mix3"], llm, size.borrow, **size.adapter, seed=seed)
+    if trained.trained_on == dataset and trained.folder != folder / "adapter":
         shutil.rmtree(folder / "adapter", ignore_errors=True)
-        shutil.copytree(trained, folder / "adapter")
+        shutil.copytree(trained.folder, folder / "adapter")
     provenance = dict(
         dataset=dataset,
         data_hash=data.hash,
@@ -50,7 +50,7 @@ def publish(dataset: str, llm_name: str, profile_name: str, seed: int) -> Path:
             prompt=description_prompt(data.items.iloc[0], data, llm), max_new_tokens=MAX_NEW_TOKENS, temperature=0.0
         ),
         embeddings="mean of the last hidden states over a text's tokens, float16",
-        adapter="see adapter/rallrec.json",
+        adapter="see adapter/rallrec.json" if trained.trained_on == dataset else f"that of {trained.trained_on}",
         version=VERSION,
         hardware=hardware(),
         date=date.today().isoformat(),
@@ -59,8 +59,8 @@ def publish(dataset: str, llm_name: str, profile_name: str, seed: int) -> Path:
     (folder / "provenance.json").write_text(
         json.dumps(provenance, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
     )
-    if (size_bytes := sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())) > LIMIT:
-        raise InputError(f"{folder} holds {size_bytes / 2**20:.1f} MiB; the limit is {LIMIT / 2**20:.0f} MiB")
+    if (size_bytes := sum(p.stat().st_size for p in published_dir().rglob("*") if p.is_file())) > LIMIT:
+        raise InputError(f"{published_dir()} holds {size_bytes / 2**20:.1f} MiB; the limit is {LIMIT / 2**20:.0f} MiB")
     return folder
 
 

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from .errors import InputError
+from .loading import missing_files
 from .paths import ROOT, data_dir, fresh
 from .publishing import reference_path
 from .runs import output_root, read_metrics, values_of
@@ -16,12 +17,20 @@ MEMORY_GIB = 5
 DISK_GIB = 3  # environment 1.9, model 0.65, the rest small
 
 
-def plan(stale: list[str], llm: str, profile: str) -> str:
-    """What a run will do, and what it will take.
+def plan(stale: list[str], llm: str, profile: str, datasets: list[str]) -> str:
+    """What a run will do, what it will take, and which of the paper's data sets it leaves out and why.
 
     Args:
-        stale: ``dataset/notebook`` of what is to be run.
+        stale: ``dataset/notebook`` of what is to be run. datasets: all that were asked for.
     """
+    left_out = [f"  {name}: {mend}" for name, mend in missing_files().items() if name not in datasets]
+    said = [_work(stale, llm, profile)]
+    if left_out:
+        said += ["Left out, since their raw files are not here:", *left_out]
+    return "\n".join(said)
+
+
+def _work(stale: list[str], llm: str, profile: str) -> str:
     lines, seconds = [], 0.0
     for name in stale:
         dataset, notebook = name.split("/")

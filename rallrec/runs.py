@@ -109,9 +109,7 @@ class Run:
     def figure(self, name: str, figure: Figure) -> None:
         """Show a figure, and keep it as PNG and PDF, without a date."""
         if self._staging:
-            folder = self._folder()
-            figure.savefig(folder / f"{name}.png", metadata={"Software": None})
-            figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None, "Producer": None, "Creator": None})
+            figures.save(figure, self._folder() / name)
         plt.show()
 
     def say(self, text: str) -> Markdown:

@@ -16,6 +16,8 @@ class Profile:
         ablation_samples: likewise for the LLM reader's ablations; the first of the same draw.
         curve_k: values of K in the ablation of K.
         lightgcn, alignment, adapter: settings of these three trainings.
+        borrow: the data set whose published adapter is used where a data set has none of its own;
+            None trains one.
     """
 
     k: int
@@ -26,6 +28,7 @@ class Profile:
     lightgcn: dict
     alignment: dict
     adapter: dict
+    borrow: str | None = None
 
 
 PROFILES = {
@@ -33,12 +36,13 @@ PROFILES = {
     "quick": Profile(
         k=10,
         llm_k=10,
-        llm_samples=400,
-        ablation_samples=200,
+        llm_samples=300,
+        ablation_samples=150,
         curve_k=(1, 2, 3, 5, 10, 15, 20, 30, 50),
         lightgcn=dict(dimensions=64, layers=2, decay=0.01),
         alignment=dict(dimensions=64),
         adapter=dict(),
+        borrow="ml-100k",
     ),
     # the paper's sizes, for a GPU
     "full": Profile(

@@ -1,5 +1,17 @@
-"""`make bench`: how fast the parts are beside the plain way of doing the same, in one run on one machine."""
+"""`make bench`: how fast the parts are beside the plain way of doing the same, in one run on one machine.
 
+The plain ways are those of the released code, written anew: loops over rows with a copy of the history
+in each sample, similarity of all pairs of items and its argsort, small batches through the whole graph,
+text by text. Each part runs in a process of its own, so that its peak memory can be told.
+
+    python tests/bench.py            all parts
+    python tests/bench.py PART       one of them, here
+"""
+
+import json
+import resource
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +24,13 @@ import rallrec as rr
 from rallrec import prompts
 from rallrec.cache import Cache
 from rallrec.descriptions import plain
+from rallrec.errors import InputError
+from rallrec.generated import write_large
+from rallrec.lightgcn import train_lightgcn
 from rallrec.llm import LocalModel
-from rallrec.retrieval import Representation
 
-TEXTS, SAMPLES = 200, 2000
+TEXTS, SAMPLES, K, WIDTH = 200, 10_000, 30, 320
+USERS = 1000  # of MovieLens-1M, whose ratings the row-wise loop reads
 
 
 def timed(do: Callable) -> tuple[float, object]:
@@ -23,6 +38,22 @@ def timed(do: Callable) -> tuple[float, object]:
     began = time.perf_counter()
     result = do()
     return time.perf_counter() - began, result
+
+
+def movielens():
+    """MovieLens-1M where its raw file is, else 100K."""
+    try:
+        return rr.load("ml-1m")
+    except InputError as e:
+        print(f"({e}; MovieLens-100K in its place)")
+        return rr.load("ml-100k")
+
+
+def random_items(data) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(data.n_items, WIDTH)).astype(np.float32)
+
+
+# --- the LLM -----------------------------------------------------------------------------------------
 
 
 @torch.inference_mode()
@@ -35,52 +66,207 @@ def raw_forward(llm: LocalModel, tokens: int, length: int) -> float:
     return passes * x.numel() / seconds
 
 
-def verbs(llm: LocalModel, data, split, items) -> None:
+def verbs() -> None:
+    """The LLM's verbs beside its raw forward pass."""
+    data = rr.load("ml-100k")
+    split, items = rr.split(data), random_items(data)
     shown = rr.select(split.test.take(split.test.draw(TEXTS)), "rerank", items, 10)
     jobs = {"embed": plain(data)[:TEXTS], "choose": prompts.build(shown).texts}
-    print(f"{'verb':<10}{'tokens':>9}{'tokens/s':>10}{'raw forward':>13}{'share':>8}")
-    for verb, texts in jobs.items():
-        lengths = [len(ids) for ids in llm.tokens(texts)]
-        getattr(llm, verb)(["warm up"])
-        raw = raw_forward(llm, sum(lengths), int(np.mean(lengths)))
-        seconds, _ = timed(lambda verb=verb, texts=texts: getattr(llm, verb)(texts))
-        speed = sum(lengths) / seconds
-        print(f"{verb:<10}{sum(lengths):>9,}{speed:>10.0f}{raw:>13.0f}{speed / raw:>8.2f}")
+    with TemporaryDirectory() as tmp:
+        llm = rr.language_model(cache=Cache(Path(tmp) / "cache"))
+        print(f"{'verb':<10}{'tokens':>9}{'tokens/s':>10}{'raw forward':>13}{'share':>8}")
+        for verb, texts in jobs.items():
+            lengths = [len(ids) for ids in llm.tokens(texts)]
+            getattr(llm, verb)(["warm up"])
+            raw = raw_forward(llm, sum(lengths), int(np.mean(lengths)))
+            seconds, _ = timed(lambda verb=verb, texts=texts: getattr(llm, verb)(texts))
+            speed = sum(lengths) / seconds
+            print(f"{verb:<10}{sum(lengths):>9,}{speed:>10.0f}{raw:>13.0f}{speed / raw:>8.2f}")
 
 
-def plain_retrieval(samples, items: np.ndarray, k: int) -> np.ndarray:
-    """Similarity of all pairs, its argsort, then a loop over samples and their copied histories."""
-    unit = items / np.linalg.norm(items, axis=1, keepdims=True)
-    order = np.argsort(-(unit @ unit.T), axis=1)
-    rank = np.empty_like(order)
-    np.put_along_axis(rank, order, np.arange(len(order))[None], axis=1)
-    data, out = samples.data, np.full((len(samples), k), -1)
-    for n, (position, earlier) in enumerate(zip(samples.position, samples.n_earlier, strict=True)):
-        history = list(range(position - earlier, position))
-        chosen = sorted(history, key=lambda h, r=rank[data.item[position]]: r[data.item[h]])[:k]
-        out[n, : len(chosen)] = chosen
-    return out
+# --- loading and splitting ---------------------------------------------------------------------------
 
 
-def retrieval(split, items: np.ndarray) -> None:
-    samples = split.test.take(split.test.draw(SAMPLES))
-    ours, shown = timed(lambda: rr.retrieve(samples, Representation("bench", (items,)), 30))
-    theirs, expected = timed(lambda: plain_retrieval(samples, items, 30))
-    agreement = (np.sort(shown.position) == np.sort(expected)).mean()
-    print(
-        f"\nretrieval, K = 30, {len(samples):,} samples: {ours:.2f} s batched, {theirs:.2f} s by all pairs and a loop: "
-        f"{theirs / ours:.0f} times; {agreement:.1%} of the items the same (ties aside)"
-    )
+def load() -> None:
+    """Load and split, whole."""
+    seconds, data = timed(movielens)
+    more, split = timed(lambda: rr.split(data))
+    sizes = [len(p) for p in (split.train, split.valid, split.test)]
+    print(f"{data.name}: loaded in {seconds:.1f} s, split in {more:.2f} s into {sizes}")
+
+
+def few_users():
+    """The raw rows of the first users, as the row-wise loop takes them."""
+    data = movielens()
+    end = data.start[min(USERS, data.n_users)]
+    columns = (data.user[:end], data.item[:end], data.rating[:end], data.time[:end])
+    import pandas as pd
+
+    return data, pd.DataFrame(dict(zip(("user_id", "item_id", "rating", "time"), columns, strict=True)))
+
+
+def samples_ours() -> None:
+    """Samples of 1,000 users: built and split as slices."""
+    data, rows = few_users()
+    rows["user_id"] += data.users.user_id.min()
+    rows["item_id"] = data.items.item_id.to_numpy()[rows["item_id"]]
+    from rallrec.datasets import build
+
+    seconds, split = timed(lambda: rr.split(build("some", rows, data.items, data.users)))
+    print(json.dumps(dict(seconds=seconds, samples=sum(len(p) for p in (split.train, split.valid, split.test)))))
+
+
+def samples_plain() -> None:
+    """Samples of 1,000 users: a loop over rows, each sample with a copy of its history."""
+    _, rows = few_users()
+
+    def loop() -> int:
+        histories, samples = {}, []
+        for _, row in rows.sort_values(["time", "user_id", "item_id"]).iterrows():
+            history = histories.setdefault(row["user_id"], [])
+            if len(history) >= 5:
+                items, ratings = [h[0] for h in history], [h[1] for h in history]
+                samples.append((row["user_id"], row["item_id"], row["rating"] > 3, items, ratings))
+            history.append((row["item_id"], row["rating"]))
+        return len(samples)
+
+    seconds, n = timed(loop)
+    print(json.dumps(dict(seconds=seconds, samples=n)))
+
+
+# --- retrieval ---------------------------------------------------------------------------------------
+
+
+def retrieval() -> None:
+    """Retrieve and rerank, K = 30, all test samples."""
+    data = movielens()
+    test, items = rr.split(data).test, random_items(data)
+    seconds, _ = timed(lambda: rr.rerank(rr.retrieve(test, items, K)))
+    print(f"{data.name}: {len(test):,} test samples, {WIDTH} dimensions, K = {K}: {seconds:.1f} s")
+
+
+def retrieval_ours() -> None:
+    """Retrieve and rerank 10,000 samples: one product a user."""
+    data = movielens()
+    split, items = rr.split(data), random_items(data)
+    some = split.test.take(split.test.draw(SAMPLES))
+    seconds, shown = timed(lambda: rr.rerank(rr.retrieve(some, items, K)))
+    print(json.dumps(dict(seconds=seconds, check=int(np.sort(shown.position).sum()))))
+
+
+def retrieval_plain() -> None:
+    """Retrieve and rerank 10,000 samples: similarity of all pairs, its argsort, a loop over samples."""
+    data = movielens()
+    split, items = rr.split(data), random_items(data)
+    some = split.test.take(split.test.draw(SAMPLES))
+
+    def loop() -> np.ndarray:
+        unit = items / np.linalg.norm(items, axis=1, keepdims=True)
+        order = np.argsort(-(unit @ unit.T), axis=1)
+        out = np.full((len(some), K), -1)
+        for n, (position, earlier) in enumerate(zip(some.position, some.n_earlier, strict=True)):
+            at = {data.item[p]: p for p in range(position - earlier, position)}
+            similar = [at[i] for i in order[data.item[position]] if i in at][:K]
+            kept = sorted(similar, reverse=True)[: 2 * K // 3]
+            fill = [p for p in range(position - 1, position - earlier - 1, -1) if p not in set(kept)][: K - len(kept)]
+            chosen = kept + fill[::-1]
+            out[n, : len(chosen)] = chosen
+        return out
+
+    seconds, position = timed(loop)
+    print(json.dumps(dict(seconds=seconds, check=int(np.sort(position).sum()))))
+
+
+# --- LightGCN ----------------------------------------------------------------------------------------
+
+
+def lightgcn() -> None:
+    """LightGCN, 128 dimensions, 3 layers, to the plateau of validation recall."""
+    split = rr.split(movielens())
+    with TemporaryDirectory() as tmp:
+        settings = dict(dimensions=128, layers=3, epochs=80)
+        seconds, graph = timed(lambda: train_lightgcn(split, Cache(Path(tmp) / "cache"), **settings))
+    recall = ", ".join(f"{e}: {r:.4f}" for e, r in zip(graph.epoch, graph.recall, strict=True))
+    print(f"{split.data.name}: {graph.epoch[-1]} epochs in {seconds:.0f} s; recall@20 on validation by epoch: {recall}")
+
+
+def epochs(batch_steps: int) -> None:
+    split = rr.split(movielens())
+    with TemporaryDirectory() as tmp:
+        settings = dict(dimensions=128, layers=3, epochs=2, check_every=2, most_steps=batch_steps)
+        seconds, _ = timed(lambda: train_lightgcn(split, Cache(Path(tmp) / "cache"), **settings))
+    print(json.dumps(dict(seconds=seconds)))
+
+
+def epochs_ours() -> None:
+    """Two epochs of LightGCN: at most six steps each."""
+    epochs(6)
+
+
+def epochs_plain() -> None:
+    """Two epochs of LightGCN: a step through the whole graph for every 8,192 edges."""
+    epochs(10**6)
+
+
+# --- a large catalogue -------------------------------------------------------------------------------
+
+
+def large() -> None:
+    """200,000 items and 10 million generated ratings: load, split, retrieval, FAISS index."""
+    with TemporaryDirectory() as tmp:
+        seconds, _ = timed(lambda: subprocess.run([sys.executable, __file__, "write_large", tmp], check=True))
+        print(f"written in {seconds:.0f} s")
+        seconds, data = timed(lambda: rr.load(f"{tmp}/large"))
+    print(f"{data}: loaded in {seconds:.0f} s")
+    seconds, split = timed(lambda: rr.split(data))
+    print(f"split into {[len(p) for p in (split.train, split.valid, split.test)]} in {seconds:.1f} s")
+    items = np.random.default_rng(0).normal(size=(data.n_items, 64)).astype(np.float32)
+    some = split.test.take(split.test.draw(100_000))
+    seconds, _ = timed(lambda: rr.rerank(rr.retrieve(some, items, K)))
+    print(f"{len(some):,} samples retrieved and reranked, K = {K}: {seconds:.1f} s")
+    seconds, catalogue = timed(lambda: rr.Catalogue(items))
+    print(f"FAISS index of {data.n_items:,} items, {items.shape[1]} dimensions: {seconds:.0f} s")
+    seconds, _ = timed(lambda: catalogue.neighbours(np.arange(1000), 10))
+    print(f"10 neighbours of 1,000 items: {seconds:.2f} s")
+
+
+# --- the run -----------------------------------------------------------------------------------------
+
+ALONE = (verbs, load, retrieval, lightgcn, large)
+PAIRS = ((samples_ours, samples_plain), (retrieval_ours, retrieval_plain), (epochs_ours, epochs_plain))
+
+
+def run(part: Callable) -> tuple[str, float]:
+    """What a part prints, and its peak memory in GiB, from a process of its own."""
+    done = subprocess.run([sys.executable, __file__, part.__name__], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{part.__name__} failed:\n{done.stderr}")
+    *said, peak = done.stdout.strip().split("\n")
+    return "\n".join(said), float(peak)
 
 
 def main() -> None:
-    data = rr.load("ml-100k")
-    split = rr.split(data)
-    items = np.random.default_rng(0).normal(size=(data.n_items, 320)).astype(np.float32)
-    with TemporaryDirectory() as tmp:
-        verbs(rr.language_model(cache=Cache(Path(tmp) / "cache")), data, split, items)
-    retrieval(split, items)
+    for part in ALONE:
+        said, peak = run(part)
+        print(f"## {part.__doc__}\n{said}\npeak {peak:.2f} GiB\n", flush=True)
+    print("## Beside the plain way, on the same input\n")
+    print(f"{'':<12}{'ours':>9}{'plain':>9}{'times':>8}{'peak, GiB':>12}{'plain':>8}  what")
+    for ours, theirs in PAIRS:
+        (a, peak_a), (b, peak_b) = run(ours), run(theirs)
+        a, b = json.loads(a.split("\n")[-1]), json.loads(b.split("\n")[-1])
+        if any(a[k] != b[k] for k in a if k != "seconds"):
+            print(f"{ours.__name__}: results differ, {a} and {b} (ties aside)")
+        times = b["seconds"] / a["seconds"]
+        head = f"{ours.__name__.removesuffix('_ours'):<12}{a['seconds']:>8.2f}s{b['seconds']:>8.2f}s{times:>8.1f}"
+        print(f"{head}{peak_a:>12.2f}{peak_b:>8.2f}  {ours.__doc__} Plain: {theirs.__doc__}", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) == 1:
+        main()
+    elif sys.argv[1] == "write_large":
+        write_large(Path(sys.argv[2]) / "large")
+    else:
+        parts = {part.__name__: part for part in (*ALONE, *(p for pair in PAIRS for p in pair))}
+        parts[sys.argv[1]]()
+        print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.3f}")

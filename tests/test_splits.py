@@ -1,9 +1,14 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import rallrec as rr
+from rallrec import splits
+from rallrec.datasets import build
+from rallrec.recommending import item_statistics
+from rallrec.splits import PROTOCOLS, Protocol
 
 
 def test_parts_are_eight_one_one_in_time_order(tiny, tiny_split):
@@ -40,7 +45,7 @@ def test_training_ratings_precede_validation(tiny, tiny_split):
 
 def test_certificate_is_clean_and_notices_a_leak(tiny_split):
     assert not tiny_split.certificate().violations.any()
-    leaking = replace(tiny_split, train_ratings=np.append(tiny_split.train_ratings, tiny_split.test.position[0]))
+    leaking = replace(tiny_split, graph_ratings=np.append(tiny_split.graph_ratings, tiny_split.test.position[0]))
     with pytest.raises(rr.InputError, match="no target of validation or test is in the graph"):
         leaking.certificate()
     swapped = replace(tiny_split, train=tiny_split.test, test=tiny_split.train)
@@ -58,3 +63,84 @@ def test_a_draw_is_paired_and_repeatable(tiny_split):
 def test_unknown_protocol(tiny):
     with pytest.raises(rr.InputError, match="'loose'; it must be one of: strict"):
         rr.split(tiny, "loose")
+
+
+# --- the released protocol ------------------------------------------------------------------------
+
+
+def test_the_released_graph_sees_all_but_each_users_last_rating(tiny):
+    split = rr.split(tiny, "released")
+    left_out = np.setdiff1d(np.arange(tiny.n_ratings), split.graph_ratings)
+    assert left_out.tolist() == (tiny.start[1:] - 1).tolist()
+    counts = split.certificate().set_index("check").violations
+    assert counts["no target of validation or test is in the graph"] > 0
+    assert counts["no choice is made on test samples"] == len(split.test)
+
+
+def test_each_switch_changes_only_what_it_names(tiny, tiny_split):
+    assert rr.split(tiny, Protocol()).protocol == PROTOCOLS["strict"]
+    graph = rr.split(tiny, Protocol(graph_sees_test=True))
+    assert (graph.train_ratings == tiny_split.train_ratings).all()
+    assert graph.chosen_on.position.tolist() == tiny_split.valid.position.tolist()
+    chosen = rr.split(tiny, Protocol(chosen_on_test=True))
+    assert (chosen.graph_ratings == tiny_split.graph_ratings).all()
+    assert chosen.chosen_on.position.tolist() == tiny_split.test.position[:1000].tolist()
+
+
+def test_only_the_first_rows_are_scored(tiny, tiny_split, monkeypatch):
+    monkeypatch.setattr(splits, "SCORED", 7)
+    assert rr.split(tiny, Protocol(first_rows=True)).test.position.tolist() == tiny_split.test.position[:7].tolist()
+
+
+# --- data without time ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def untimed(tiny):
+    raw = pd.DataFrame({"user_id": tiny.user + 1, "item_id": tiny.item + 1, "rating": tiny.rating})
+    return build("untimed", raw, tiny.items, tiny.users, timed=False)
+
+
+def test_without_time_each_user_gives_one_sample_and_the_graph_no_held_out_target(untimed):
+    split = rr.split(untimed)
+    assert not split.certificate().violations.any()
+    positions = np.concatenate([p.position for p in (split.train, split.valid, split.test)])
+    assert sorted(positions) == (untimed.start[1:] - 1).tolist()
+    assert [len(split.train), len(split.valid), len(split.test)] == [48, 6, 6]
+    held_out = np.concatenate([split.valid.position, split.test.position])
+    assert set(held_out) == set(range(untimed.n_ratings)) - set(split.graph_ratings)
+    assert "no time" in split.sentence()
+
+
+def test_the_shuffle_does_not_depend_on_the_order_of_the_rows(untimed, tiny):
+    raw = pd.DataFrame({"user_id": tiny.user + 1, "item_id": tiny.item + 1, "rating": tiny.rating})
+    again = build("untimed", raw.sample(frac=1, random_state=3), tiny.items, tiny.users, timed=False)
+    assert again.hash == untimed.hash
+    assert (np.diff(untimed.item[: untimed.start[1]]) < 0).any()  # it is a shuffle, not the order of ids
+
+
+def test_without_time_the_reranker_keeps_the_most_similar_then_the_last_in_the_list(untimed, embedding):
+    samples = rr.split(untimed).train
+    shown = rr.retrieve(samples, embedding, 6)
+    reranked = rr.rerank(shown)
+    for row, position, earlier in zip(reranked.position, shown.position, samples.n_earlier, strict=True):
+        if earlier <= 6:
+            assert row.tolist() == position.tolist()
+        else:
+            assert row[:4].tolist() == position[:4].tolist()
+            assert len(set(row)) == 6
+            assert (np.diff(row[4:]) > 0).all()
+
+
+def test_without_time_no_target_is_in_the_items_mean(untimed):
+    split = rr.split(untimed)
+    turned = replace(untimed, rating=untimed.rating.copy())
+    turned.rating[split.train.position] = 6 - turned.rating[split.train.position]
+    other = rr.split(turned)
+    for part, same in ((split.train, other.train), (split.test, other.test)):
+        a, b = item_statistics(split, part), item_statistics(other, same)
+        assert (a[1] == b[1]).all()
+        # only the global mean, towards which an item's is drawn, may move
+        overall = [d.rating[s.train_ratings].mean() for d, s in ((untimed, split), (turned, other))]
+        drawn = 5 / (a[1] + 5)
+        assert a[0] - drawn * overall[0] == pytest.approx(b[0] - drawn * overall[1], abs=1e-5)

@@ -1,0 +1,76 @@
+"""Tables and figures across data sets, made of the tables that their notebooks wrote."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from . import figures
+from .errors import InputError
+from .loading import LOADERS
+from .runs import output_root, read_metrics
+
+# name of the overview: table of the notebooks, label column, value, its heading
+TABLES = {
+    "main": ("05_main", "method", "auc", "AUC of every reader, the LLM's on a sample"),
+    "fast_readers": ("05_fast_readers", "method", "auc", "AUC without an LLM, all test samples"),
+    "released": ("06_released", "protocol", "difference", "change of AUC against the strict protocol"),
+}
+
+
+def overview_folder() -> Path:
+    return output_root() / "figures" / "overview"
+
+
+def comparable(llm: str, profile: str, seed: int) -> list[str]:
+    """Data sets whose last run had these settings, in the order of `LOADERS`, a user's own last; not ``tiny``."""
+    names = sorted(p.parent.name for p in (output_root() / "papermill_runs").glob("*/metrics.json"))
+    order = {name: place for place, name in enumerate(LOADERS)}
+    names = sorted(names, key=lambda name: order.get(name, len(order)))
+    wanted = dict(llm=llm, profile=profile, seed=seed, other_parameters={})
+    return [n for n in names if n != "tiny" and all(read_metrics(n).get(k) == v for k, v in wanted.items())]
+
+
+def across(datasets: list[str], table: str, label: str, value: str) -> pd.DataFrame:
+    """One table of all data sets: ``label``, the value with its interval, ``dataset``, ``n``.
+
+    A table with a column ``reader`` has it in the label.
+    """
+    parts = []
+    for name in datasets:
+        path = output_root() / "figures" / name / f"{table}.csv"
+        if not path.exists():
+            continue
+        part = pd.read_csv(path).dropna(subset=value)
+        if "reader" in part and label != "method":
+            part[label] = part["reader"] + ": " + part[label]
+        parts.append(part[[label, value, f"{value}_low", f"{value}_high", "n"]].assign(dataset=name))
+    if not parts:
+        raise InputError(f"no data set has the table {table}; run `make all` first")
+    return pd.concat(parts, ignore_index=True)
+
+
+def write_overview(llm: str, profile: str, seed: int) -> Path:
+    """Write ``figures/overview/``: each of `TABLES` with a column a data set, and as a figure."""
+    datasets = comparable(llm, profile, seed)
+    folder = overview_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    figures.use_style()
+    for name, (table, label, value, heading) in TABLES.items():
+        long = across(datasets, table, label, value)
+        cells = figures.with_intervals(long, {value: "cell"}, label).assign(dataset=long["dataset"])
+        wide = cells.pivot_table(index=label, columns="dataset", values="cell", aggfunc="first", sort=False)
+        sizes = long.groupby("dataset")["n"].max()
+        present = [d for d in datasets if d in wide]
+        wide = wide[present].fillna("–")
+        if value == "auc":
+            wide = wide.rename(columns={d: f"{d} ({sizes[d]:,})" for d in present})
+        wide = wide.rename_axis(None, axis=1).reset_index()
+        long.to_csv(folder / f"{name}.csv", index=False, float_format="%.6f", lineterminator="\n")
+        (folder / f"{name}.md").write_text(figures.markdown(wide), encoding="utf-8")
+        (folder / f"{name}.tex").write_text(figures.latex(wide), encoding="utf-8")
+        figures.save(figures.across(long, label, value, heading), folder / name)
+    made = {d: read_metrics(d)["data_hash"] for d in datasets}
+    settings = dict(llm=llm, profile=profile, seed=seed, data=made)
+    (folder / "settings.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+    return folder

@@ -1,0 +1,88 @@
+"""The released protocol, switch by switch."""
+
+import numpy as np
+import pytest
+
+import rallrec as rr
+from rallrec import released
+from rallrec.retrieval import Representation, shifted
+from rallrec.settings import profile
+from rallrec.splits import PROTOCOLS, Protocol
+
+
+def test_the_shift_compares_history_items_by_the_next_id(tiny, tiny_split):
+    """With one-hot rows the most similar history item of a target is the one before it in the catalogue."""
+    one_hot = Representation("ids", (np.eye(tiny.n_items, dtype=np.float32),))
+    samples = tiny_split.test
+    shown = rr.retrieve(samples, shifted(one_hot, tiny), 1)
+    for position, n, target, first in zip(
+        samples.position, samples.n_earlier, samples.item, shown.item[:, 0], strict=True
+    ):
+        if target - 1 in tiny.item[position - n : position]:
+            assert first == target - 1
+
+
+def test_a_next_id_that_does_not_exist_is_similar_to_nothing(tiny):
+    items = Representation("x", (np.random.default_rng(0).normal(size=(tiny.n_items, 4)).astype(np.float32),))
+    (history,) = shifted(items, tiny).history
+    assert (history[:-1] == items.parts[0][1:]).all()
+    assert (history[-1] == 0).all()
+
+
+def test_ids_that_are_no_numbers_cannot_be_shifted(tiny):
+    from dataclasses import replace
+
+    named = replace(tiny, items=tiny.items.assign(item_id=tiny.items.item_id.astype(str)))
+    with pytest.raises(rr.InputError, match="no whole numbers"):
+        shifted(Representation("x", (np.zeros((tiny.n_items, 2), np.float32),)), named)
+
+
+def test_what_applies_to_a_data_set(tiny_split):
+    labels = released.applicable(tiny_split)
+    assert released.SWITCHES["id_shift"] in labels
+    assert released.SWITCHES["first_rows"] not in labels  # its test set is short
+    assert labels[released.ALL] == Protocol(True, True, True, True, False)
+
+
+def test_changes_are_measured_against_strict(tiny_split, embedding, monkeypatch):
+    test = tiny_split.test
+    strict = {"mix3": Representation("a", (embedding,))}
+    other = {"mix3": Representation("b", (np.random.default_rng(9).normal(size=embedding.shape).astype(np.float32),))}
+    switched = {
+        "same": (PROTOCOLS["strict"], other),
+        "first": (Protocol(first_rows=True), other),
+        "other": (Protocol(True), other),
+    }
+    monkeypatch.setattr(released, "SCORED", 50)
+
+    def vote(items):
+        return rr.vote(rr.retrieve(test, items["mix3"], 3))
+
+    table = released.changes(test, strict, switched, vote).set_index("protocol")
+    a, b, auc = vote(strict), vote(other), rr.evaluation.auc
+    assert table.difference["same"] == 0
+    assert table.difference["first"] == pytest.approx(auc(test.liked[:50], a[:50]) - auc(test.liked, a))
+    assert table.difference["other"] == pytest.approx(auc(test.liked, b) - auc(test.liked, a))
+    assert table.n.tolist() == [len(test), len(test), 50, len(test)]
+    low, high = table.difference_low["other"], table.difference_high["other"]
+    assert low < table.difference["other"] < high
+
+
+def test_all_edges_and_the_leak_change_the_embedding(tiny, tiny_split):
+    text = np.random.default_rng(0).normal(size=(tiny.n_items, 8)).astype(np.float32)
+    size = profile("smoke")
+    base, leak, edges = (
+        released.under(p, tiny_split, text, size)["colla"].parts[0]
+        for p in (Protocol(), Protocol(graph_sees_test=True), Protocol(all_ratings_are_edges=True))
+    )
+    assert not np.allclose(base, leak)
+    assert not np.allclose(base, edges)
+
+
+def test_a_sentence_follows_the_interval():
+    def row(low, high):
+        return type("Row", (), dict(difference=(low + high) / 2, difference_low=low, difference_high=high))
+
+    assert released.finding(row(0.01, 0.03)).startswith("flatters")
+    assert released.finding(row(-0.03, -0.01)).startswith("harms")
+    assert released.finding(row(-0.01, 0.02)).startswith("changes nothing")
