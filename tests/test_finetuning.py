@@ -1,4 +1,6 @@
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -26,7 +28,9 @@ def test_labels_are_where_they_are_said_to_be(tiny_split, embedding, llm):
 
 
 def test_training_lowers_the_loss_and_the_adapter_is_used(tiny_split, embedding, llm, folders):
-    folder, curve = adapter(tiny_split, embedding, llm, **SETTINGS)
+    trained = adapter(tiny_split, embedding, llm, **SETTINGS)
+    folder, curve = trained.folder, trained.curve
+    assert trained.trained_on == "tiny"
     assert curve.valid[-1] < curve.valid[0]
     adapted = open_adapted(llm, folder)
     shown = rr.select(tiny_split.test.take(np.arange(20)), "recent", embedding, 3)
@@ -61,7 +65,8 @@ def test_resumed_equals_uninterrupted(tiny_split, embedding, tmp_path, monkeypat
                 m.setattr(finetuning, "_label_losses", dies)
                 with pytest.raises(KeyboardInterrupt):
                     adapter(tiny_split, embedding, llm, **SETTINGS)
-        folder, curve = adapter(tiny_split, embedding, llm, **SETTINGS)
+        trained = adapter(tiny_split, embedding, llm, **SETTINGS)
+        folder, curve = trained.folder, trained.curve
         weights.append((folder / "adapter_model.safetensors").read_bytes())
         assert curve.step == [2, 4, 6]
     assert weights[0] == weights[1]
@@ -76,3 +81,22 @@ def test_trained_once(tiny_split, embedding, llm, folders, monkeypatch):
 def test_a_folder_without_an_adapter(tmp_path):
     with pytest.raises(rr.InputError, match=r"holds no adapter_model.safetensors; train one"):
         rr.language_model("tiny-random", adapter=tmp_path)
+
+
+def test_an_adapter_of_another_data_set_is_borrowed_if_it_fits_the_model(
+    tiny_split, embedding, llm, folders, tmp_path, monkeypatch
+):
+    own = adapter(tiny_split, embedding, llm, **SETTINGS)
+    published = tmp_path / "published"
+    shutil.copytree(own.folder, published / "lender" / "adapter")
+    monkeypatch.setattr(finetuning, "published_dir", lambda: published)
+    other = rr.split(replace(tiny_split.data, name="borrower", like_above=2))
+    lent = adapter(other, embedding, llm, "lender", **SETTINGS)
+    assert (lent.trained_on, lent.folder) == ("lender", published / "lender" / "adapter")
+    # one's own comes first, where there is one
+    assert adapter(tiny_split, embedding, llm, "lender", **SETTINGS) == own
+    # of another model it is not taken
+    record = json.loads((published / "lender" / "adapter" / "rallrec.json").read_text())
+    record["inputs"]["model"] = "another"
+    (published / "lender" / "adapter" / "rallrec.json").write_text(json.dumps(record))
+    assert adapter(other, embedding, llm, "lender", **SETTINGS).trained_on == "borrower"

@@ -113,7 +113,7 @@ def test_an_interrupted_notebook_leaves_nothing_half_done(outputs, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["run", "05_recommendation", "--dataset", "ml-99"], "'ml-99'; it must be one of: ml-100k, tiny"),
+        (["run", "05_recommendation", "--dataset", "ml-99"], "'ml-99'; it must be one of: ml-100k, ml-1m"),
         (["run", "05_recommendation", "--profile", "huge"], "'huge'; it must be one of: quick, full, smoke"),
         (["run", "07_dreams"], "it must be one of: 01_descriptions"),
         (["run", "05_recommendation", "-p", "TEMPERATUR", "1"], "has no parameter 'TEMPERATUR'; it has: DATASET"),

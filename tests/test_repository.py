@@ -22,6 +22,7 @@ from .test_notebooks import check_executed
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PUBLISHED = published_dir() / "ml-100k"
+DATASETS = ("ml-100k", "ml-1m", "bookcrossing", "amazon-movies")
 
 
 @pytest.fixture
@@ -54,17 +55,31 @@ def test_published_answers_cover_the_whole_catalogue(real):
     assert llm.missing("embed", described + plain(data)) == 0
 
 
-def test_published_artefacts_have_a_provenance_and_stay_small():
-    provenance = json.loads((PUBLISHED / "provenance.json").read_text())
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_published_artefacts_have_a_provenance(dataset):
+    folder = published_dir() / dataset
+    provenance = json.loads((folder / "provenance.json").read_text())
     assert {"model_fingerprint", "descriptions", "hardware", "date", "command"} < set(provenance)
+    items = [json.loads(line) for line in (folder / "descriptions.jsonl").read_text("utf-8").splitlines()]
+    for name in ("plain", "described"):
+        with np.load(folder / f"embeddings-{name}.npz") as z:
+            assert z["rows"].shape == (len(items), 576)
+            assert np.isfinite(z["rows"]).all()
+    reference = json.loads((folder / "reference.json").read_text())
+    assert reference["settings"]["data_hash"] == provenance["data_hash"]
+
+
+def test_published_artefacts_stay_small_and_the_adapter_is_of_the_published_model():
+    provenance = json.loads((PUBLISHED / "provenance.json").read_text())
     adapter = json.loads((PUBLISHED / "adapter" / "rallrec.json").read_text())["inputs"]
     assert adapter["model"] == provenance["model_fingerprint"]
     assert adapter["data"] == provenance["data_hash"]
     assert sum(p.stat().st_size for p in published_dir().rglob("*") if p.is_file()) < LIMIT
 
 
-def test_the_reference_run_agrees_with_the_recorded_values():
-    said, good = compare("ml-100k")
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_the_reference_run_agrees_with_the_recorded_values(dataset):
+    said, good = compare(dataset)
     assert good, said
     assert "recorded values reproduced" in said
 
@@ -84,9 +99,10 @@ def test_a_value_that_differs_is_told(tmp_path, monkeypatch):
     assert "recorded for other settings, so nothing to compare: seed 7 (recorded: 0)" in compare("ml-100k")[0]
 
 
-def test_the_reference_run_has_no_path_clock_or_error():
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_the_reference_run_has_no_path_clock_or_error(dataset):
     for notebook in NOTEBOOKS:
-        path = ROOT / "papermill_runs" / "ml-100k" / f"{notebook}.ipynb"
+        path = ROOT / "papermill_runs" / dataset / f"{notebook}.ipynb"
         assert path.stat().st_size < 2**20
         check_executed(path)
 
@@ -134,9 +150,14 @@ def test_one_list_of_pins():
     assert not re.search(r"==", (ROOT / "environment.yml").read_text())
 
 
-def test_the_plan_says_what_it_takes():
-    said = plan(["ml-100k/03_collaborative_embeddings", "tiny/01_descriptions"], "smollm2-135m", "quick")
+def test_the_plan_says_what_it_takes_and_what_it_leaves_out(tmp_path, monkeypatch):
+    monkeypatch.setenv("RALLREC_RAW", str(tmp_path))
+    monkeypatch.setenv("RALLREC_DATA", str(tmp_path))
+    stale = ["ml-100k/03_collaborative_embeddings", "tiny/01_descriptions"]
+    said = plan(stale, "smollm2-135m", "quick", ["ml-100k", "ml-1m"])
     assert re.search(r"ml-100k/03_collaborative_embeddings\s+about +\d+ s", said)
     assert re.search(r"tiny/01_descriptions\s+time unknown", said)
     assert "GiB of memory" in said
-    assert "Nothing to run" in plan([], "smollm2-135m", "quick")
+    left_out = said.split("Left out, since their raw files are not here:")[1]
+    assert re.findall(r"^  ([\w-]+): `make all DATASETS=", left_out, flags=re.M) == ["bookcrossing", "amazon-movies"]
+    assert "Nothing to run" in plan([], "smollm2-135m", "quick", [])

@@ -1,0 +1,75 @@
+"""Tables across data sets."""
+
+import json
+
+import pandas as pd
+import pytest
+
+import rallrec as rr
+from rallrec.overview import across, comparable, write_overview
+from rallrec.paths import ROOT
+from rallrec.runs import read_metrics
+
+SETTINGS = dict(llm="smollm2-135m", profile="quick", seed=0)
+
+
+@pytest.fixture
+def outputs(tmp_path, monkeypatch):
+    """Outputs of two data sets with different rows, one of another profile, and the tests' own."""
+    monkeypatch.setenv("RALLREC_OUTPUT", str(tmp_path))
+    for name, profile, rows in (
+        ("ml-1m", "quick", ("a", "b")),
+        ("my-own", "quick", ("a",)),
+        ("ml-100k", "quick", ("b", "c")),
+        ("bookcrossing", "full", ("a",)),
+        ("tiny", "quick", ("a",)),
+    ):
+        (tmp_path / "papermill_runs" / name).mkdir(parents=True)
+        metrics = dict(SETTINGS, profile=profile, other_parameters={}, data_hash=f"hash of {name}", notebooks={})
+        (tmp_path / "papermill_runs" / name / "metrics.json").write_text(json.dumps(metrics))
+        folder = tmp_path / "figures" / name
+        folder.mkdir(parents=True)
+        auc = pd.DataFrame([dict(method=m, auc=0.7, auc_low=0.6, auc_high=0.8, n=1234) for m in rows])
+        for table in ("05_main", "05_fast_readers"):
+            auc.to_csv(folder / f"{table}.csv", index=False)
+        change = dict(
+            reader="vote", protocol="p", auc=0.7, difference=0.1, difference_low=-0.1, difference_high=0.2, n=9
+        )
+        strict = dict(reader="vote", protocol="strict", auc=0.6, n=9)
+        pd.DataFrame([strict, change]).to_csv(folder / "06_released.csv", index=False)
+    return tmp_path
+
+
+def test_only_runs_of_the_same_settings_are_compared(outputs):
+    assert comparable(**SETTINGS) == ["ml-100k", "ml-1m", "my-own"]
+
+
+def test_a_column_a_data_set_and_a_row_a_method(outputs):
+    folder = write_overview(**SETTINGS)
+    main = (folder / "main.md").read_text().splitlines()
+    cells = [[c.strip() for c in line.split("|")[1:-1]] for line in main]
+    assert cells[0] == ["method", "ml-100k (1,234)", "ml-1m (1,234)", "my-own (1,234)"]
+    value = "0.700 [0.600, 0.800]"
+    assert sorted(cells[2:]) == [["a", "–", value, value], ["b", value, value, "–"], ["c", value, "–", "–"]]
+    released = (folder / "released.md").read_text()
+    assert "vote: p" in released
+    assert "strict" not in released
+    assert "+0.100 [-0.100, +0.200]" in released
+    for name in ("main", "fast_readers", "released"):
+        assert {p.suffix for p in folder.glob(f"{name}.*")} == {".csv", ".md", ".tex", ".png", ".pdf"}
+    assert json.loads((folder / "settings.json").read_text())["data"]["ml-1m"] == "hash of ml-1m"
+
+
+def test_without_a_run_it_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("RALLREC_OUTPUT", str(tmp_path))
+    with pytest.raises(rr.InputError, match="run `make all` first"):
+        write_overview(**SETTINGS)
+
+
+def test_the_repositorys_overview_is_that_of_its_reference_runs():
+    """Every value of the overview stands in the metrics.json of its data set."""
+    for table, key in (("main", "llm"), ("fast_readers", "fast")):
+        for row in pd.read_csv(ROOT / "figures" / "overview" / f"{table}.csv").itertuples():
+            values = read_metrics(row.dataset)["notebooks"]["05_recommendation"]["values"]
+            assert values[f"{key}/{row.method}/auc"] == pytest.approx(row.auc, abs=1e-6)
+    assert set(across(["ml-100k"], "06_released", "protocol", "difference")["dataset"]) == {"ml-100k"}
