@@ -28,7 +28,7 @@ def applicable(strict: Split) -> dict[str, Protocol]:
     Ids can be shifted where they are whole numbers; the first rows are fewer than all only in a long test set.
     """
     names = list(SWITCHES)
-    if not np.issubdtype(strict.data.items["item_id"].dtype, np.integer):
+    if not pd.api.types.is_integer_dtype(strict.data.items["item_id"]):
         names.remove("id_shift")
     if len(strict.test) <= SCORED:
         names.remove("first_rows")

@@ -1,5 +1,7 @@
 """The released protocol, switch by switch."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -30,8 +32,6 @@ def test_a_next_id_that_does_not_exist_is_similar_to_nothing(tiny):
 
 
 def test_ids_that_are_no_numbers_cannot_be_shifted(tiny):
-    from dataclasses import replace
-
     named = replace(tiny, items=tiny.items.assign(item_id=tiny.items.item_id.astype(str)))
     with pytest.raises(rr.InputError, match="no whole numbers"):
         shifted(Representation("x", (np.zeros((tiny.n_items, 2), np.float32),)), named)
@@ -42,6 +42,13 @@ def test_what_applies_to_a_data_set(tiny_split):
     assert released.SWITCHES["id_shift"] in labels
     assert released.SWITCHES["first_rows"] not in labels  # its test set is short
     assert labels[released.ALL] == Protocol(True, True, True, True, False)
+
+
+def test_ids_that_are_names_have_no_shift(tiny):
+    named = replace(tiny, items=tiny.items.assign(item_id=tiny.items.item_id.astype(str)))
+    labels = released.applicable(rr.split(named))
+    assert released.SWITCHES["id_shift"] not in labels
+    assert not labels[released.ALL].id_shift
 
 
 def test_changes_are_measured_against_strict(tiny_split, embedding, monkeypatch):
