@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .datasets import Dataset, build, one_line
-from .errors import InputError
+from .errors import InputError, at_least
 from .raw_files import DAMAGED, Archive, located
 
 _SITE = "https://mcauleylab.ucsd.edu/public_datasets/data/amazon_v2/"
@@ -46,6 +46,7 @@ def amazon_movies(
             again and again until nothing changes.
         most_rated: of the items left, this many with the most ratings stay.
     """
+    at_least("n_categories", n_categories, 3)
     reviews, meta = located(REVIEWS), located(META)
     items = _items(meta, n_categories)
     ratings, notes = _ratings(reviews, set(items["item_id"]))
@@ -87,7 +88,9 @@ def _items(path: Path, n_categories: int) -> pd.DataFrame:
     for _, entry in _lines(path):
         item, categories, title = _first(entry, _ITEM), _first(entry, _CATEGORIES), entry.get("title")
         if item and title and isinstance(categories, list) and len(categories) == n_categories:
-            rows.setdefault(str(item), (one_line(html.unescape(str(title))), one_line(html.unescape(categories[2]))))
+            rows.setdefault(
+                str(item), (one_line(html.unescape(str(title))), one_line(html.unescape(str(categories[2]))))
+            )
     table = pd.DataFrame([(item, *row) for item, row in rows.items()], columns=["item_id", "title", "genres"])
     return table[table["title"] != ""]
 

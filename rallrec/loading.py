@@ -59,9 +59,7 @@ def missing_files() -> dict[str, str]:
         lacking = [a for a in archives if not is_here(a)]
         if lacking:
             urls = " and ".join(a.url for a in lacking)
-            out[name] = (
-                f"fetched by `make all DATASETS={name}` where there is a network, or place {urls} in data/raw/{name}/"
-            )
+            out[name] = f"`make all DATASETS={name}` downloads it, or place {urls} in data/raw/{name}/"
     return out
 
 

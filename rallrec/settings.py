@@ -37,7 +37,7 @@ PROFILES = {
         k=10,
         llm_k=10,
         llm_samples=300,
-        ablation_samples=150,
+        ablation_samples=100,
         curve_k=(1, 2, 3, 5, 10, 15, 20, 30, 50),
         lightgcn=dict(dimensions=64, layers=2, decay=0.01),
         alignment=dict(dimensions=64),
