@@ -65,16 +65,17 @@ def publish(dataset: str, llm_name: str, profile_name: str, seed: int) -> Path:
 
 
 def write_descriptions(data, llm: LanguageModel, folder: Path) -> list[str]:
-    """Write ``descriptions.jsonl``, an item a line: raw id, title, key, and the LLM's answer as it came."""
+    """Write ``descriptions.jsonl``, an item a line: its code, the prompt's key, and the LLM's answer as it came.
+
+    Nothing of the raw data is repeated: not every distributor allows that.
+    """
     prompts = [description_prompt(row, data, llm) for _, row in data.items.iterrows()]
     answers = llm.generate(prompts, max_new_tokens=MAX_NEW_TOKENS)
     settings = dict(max_new_tokens=MAX_NEW_TOKENS, temperature=0.0, top_p=1.0, seed=0)
+    keys = _keys(llm, "generate", prompts, **settings)
     with open(folder / "descriptions.jsonl", "w", encoding="utf-8") as f:
-        for row, key, answer in zip(
-            data.items.itertuples(), _keys(llm, "generate", prompts, **settings), answers, strict=True
-        ):
-            entry = dict(item_id=row.item_id, title=row.title, key=key, answer=answer)
-            f.write(json.dumps(entry, ensure_ascii=False, default=int) + "\n")
+        for item, (key, answer) in enumerate(zip(keys, answers, strict=True)):
+            f.write(json.dumps(dict(item=item, key=key, answer=answer), ensure_ascii=False) + "\n")
     return describe(data, llm)
 
 

@@ -34,7 +34,7 @@ def real(real_data, tmp_path):
 def test_published_descriptions_and_embeddings_can_be_made_again(real):
     data, llm = real
     published = [json.loads(line) for line in (PUBLISHED / "descriptions.jsonl").read_text("utf-8").splitlines()]
-    assert [e["item_id"] for e in published] == data.items.item_id.to_list()
+    assert [e["item"] for e in published] == list(range(data.n_items))
     rows = np.random.default_rng(0).permutation(data.n_items)[:4]
     prompts = [description_prompt(data.items.iloc[i], data, llm) for i in rows]
     again = llm.generate(prompts, max_new_tokens=MAX_NEW_TOKENS)
