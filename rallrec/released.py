@@ -1,7 +1,7 @@
 """What the released code's protocol measures: each of its ways switched on alone, and all together."""
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -44,6 +44,8 @@ def under(
     Args:
         text: [n_items, d_llm], which no protocol changes.
     """
+    if replace(protocol, id_shift=False, first_rows=False) != PROTOCOLS["strict"]:  # a graph of its own
+        size = replace(size, lightgcn=size.lightgcn | {"epochs": size.released_epochs})
     colla, ssl = collaborative(split(strict.data, protocol), text, size, seed)
     items = {"colla": Representation("colla", (colla,)), "mix3": Representation("mix3", (mix(text, colla, ssl),))}
     return {name: shifted(r, strict.data) for name, r in items.items()} if protocol.id_shift else items
@@ -71,7 +73,7 @@ def changes(
     table = [("strict", base, np.ones(len(samples), bool), None)]
     for label, (protocol, items) in switched.items():
         judged = rows < SCORED if protocol.first_rows else np.ones(len(samples), bool)
-        same = asdict(protocol) | {"first_rows": False} == asdict(PROTOCOLS["strict"])
+        same = replace(protocol, first_rows=False) == PROTOCOLS["strict"]
         p = base if same else predict(items)
         table.append((label, p, judged, compare(samples, p, base, judged)["auc"]))
     return pd.DataFrame([_row(samples, *entry) for entry in table])

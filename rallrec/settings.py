@@ -16,6 +16,7 @@ class Profile:
         ablation_samples: likewise for the LLM reader's ablations; the first of the same draw.
         curve_k: values of K in the ablation of K.
         lightgcn, alignment, adapter: settings of these three trainings.
+        released_epochs: at most so many epochs for each graph that is trained anew under the released protocol.
         borrow: the data set whose published adapter is used where a data set has none of its own;
             None trains one.
     """
@@ -28,6 +29,7 @@ class Profile:
     lightgcn: dict
     alignment: dict
     adapter: dict
+    released_epochs: int = 400
     borrow: str | None = None
 
 
@@ -42,6 +44,7 @@ PROFILES = {
         lightgcn=dict(dimensions=64, layers=2, decay=0.01),
         alignment=dict(dimensions=64),
         adapter=dict(),
+        released_epochs=120,
         borrow="ml-100k",
     ),
     # the paper's sizes, for a GPU
