@@ -96,13 +96,26 @@ def propagate(adjacency: torch.Tensor, first: torch.Tensor, layers: int) -> torc
     """Mean of the layers ``A^k E`` for k = 0 … layers (LightGCN, eq. 8 with equal weights).
 
     Args:
-        adjacency: sparse [n, n], see `normalised_adjacency`. first: E, [n, d].
+        adjacency: sparse [n, n], symmetric, see `normalised_adjacency`. first: E, [n, d].
     """
     total = layer = first
     for _ in range(layers):
-        layer = adjacency @ layer
+        layer = _Symmetric.apply(adjacency, layer)
         total = total + layer
     return total / (layers + 1)
+
+
+class _Symmetric(torch.autograd.Function):
+    """``A x`` for a symmetric A: its gradient is ``A g``, where torch would transpose and sort A at every step."""
+
+    @staticmethod
+    def forward(ctx, adjacency: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        ctx.adjacency = adjacency
+        return adjacency @ x
+
+    @staticmethod
+    def backward(ctx, gradient: torch.Tensor):
+        return None, ctx.adjacency @ gradient
 
 
 def normalised_adjacency(user: np.ndarray, item: np.ndarray, n_users: int, n_items: int) -> torch.Tensor:
