@@ -14,7 +14,7 @@ from .runs import output_root, read_metrics
 TABLES = {
     "main": ("05_main", "method", "auc", "AUC of every reader, the LLM's on a sample"),
     "fast_readers": ("05_fast_readers", "method", "auc", "AUC without an LLM, all test samples"),
-    "released": ("06_released", "protocol", "difference", "change of AUC against the strict protocol"),
+    "released": ("06_released", "protocol", "difference", "change of AUC against strict"),
 }
 
 

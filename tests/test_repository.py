@@ -22,7 +22,7 @@ from .test_notebooks import check_executed
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PUBLISHED = published_dir() / "ml-100k"
-DATASETS = ("ml-100k", "ml-1m", "bookcrossing", "amazon-movies")
+DATASETS = sorted(p.parent.name for p in published_dir().glob("*/reference.json"))
 
 
 @pytest.fixture
