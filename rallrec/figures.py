@@ -53,7 +53,7 @@ def ratings(data, split) -> Figure:
     for part, style, name in ((split.valid, "--", "validation begins"), (split.test, "-", "test begins")):
         left.axvline(pd.Timestamp(data.time[part.position[0]], unit="s"), color="black", ls=style, lw=1, label=name)
     left.set(title="Ratings over time", ylabel="ratings")
-    left.xaxis.set_major_locator(mpl.dates.AutoDateLocator(maxticks=4))
+    left.xaxis.set_major_locator(mpl.dates.AutoDateLocator(minticks=2, maxticks=4))
     left.xaxis.set_major_formatter(mpl.dates.ConciseDateFormatter(left.xaxis.get_major_locator()))
     left.set_ylim(top=left.get_ylim()[1] * 1.3)  # room for the legend
     left.legend(loc="upper left", fontsize="small")
