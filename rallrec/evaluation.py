@@ -137,6 +137,7 @@ def _metrics(liked: np.ndarray, p: np.ndarray, user: np.ndarray, drawn: np.ndarr
     """Each metric under each row of ``drawn`` [replicates, n_users]; ``user`` is each sample's column."""
     n = drawn.shape[1]
     total = drawn @ np.bincount(user, minlength=n)
+    total = np.where(total > 0, total, np.nan)  # a replicate may draw none of the few users that are judged
     return {
         "auc": _aucs(liked, p, user, drawn),
         "log_loss": drawn @ np.bincount(user, _losses(liked, p), n) / total,
