@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .datasets import Dataset, build, one_line
+from .datasets import Dataset, build, one_line, rated_between
 from .errors import InputError, at_least
 from .raw_files import DAMAGED, Archive, located
 
@@ -77,7 +77,7 @@ def _core(ratings: pd.DataFrame, user_ratings: tuple[int, int], item_ratings: tu
     while True:
         n = len(ratings)
         for column, bounds in (("user_id", user_ratings), ("item_id", item_ratings)):
-            ratings = ratings[ratings[column].map(ratings[column].value_counts()).between(*bounds)]
+            ratings = rated_between(ratings, column, *bounds)
         if len(ratings) == n:
             return ratings
 

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from .datasets import Dataset, Words, build, one_line
+from .datasets import Dataset, Words, build, one_line, rated_between
 from .errors import InputError
 from .raw_files import Archive, members
 
@@ -66,8 +66,8 @@ def bookcrossing(min_item_ratings: int = 10, min_user_ratings: int = 5, like_abo
     known = ratings["item_id"].isin(books["ISBN"])
     notes.append(f"{(~known).sum():,} of {len(ratings):,} ratings name a book that the books file lacks: left out.")
     ratings = ratings[known].drop_duplicates(["user_id", "item_id"], keep="last")
-    ratings = at_least_rated(ratings, "item_id", min_item_ratings)
-    ratings = at_least_rated(ratings, "user_id", min_user_ratings)
+    ratings = rated_between(ratings, "item_id", min_item_ratings)
+    ratings = rated_between(ratings, "user_id", min_user_ratings)
     if not len(ratings):
         raise InputError(f"bookcrossing: no rating passes {min_item_ratings=} and {min_user_ratings=}; lower them")
     books = books[books["ISBN"].isin(ratings["item_id"])]
@@ -101,11 +101,6 @@ def bookcrossing(min_item_ratings: int = 10, min_user_ratings: int = 5, like_abo
         category=("author", None),
         notes=tuple(notes),
     )
-
-
-def at_least_rated(ratings: pd.DataFrame, column: str, least: int) -> pd.DataFrame:
-    """The ratings whose user, or item, has at least ``least`` of them."""
-    return ratings[ratings[column].map(ratings[column].value_counts()) >= least]
 
 
 def _clean(text: str) -> str:

@@ -179,6 +179,11 @@ def _ordered(table: pd.DataFrame, column: str, name: str) -> pd.DataFrame:
     return table.sort_values(column, kind="stable").reset_index(drop=True)
 
 
+def rated_between(ratings: pd.DataFrame, column: str, least: int, most: float = np.inf) -> pd.DataFrame:
+    """The ratings whose user, or item (``column``), has at least ``least`` and at most ``most`` of them."""
+    return ratings[ratings[column].map(ratings[column].value_counts()).between(least, most)]
+
+
 def one_line(text: str) -> str:
     """``text`` without what could break a prompt's structure.
 

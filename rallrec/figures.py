@@ -1,5 +1,7 @@
 """Figures in one style: readable in print and by the colour-blind, the same bytes from the same numbers."""
 
+from pathlib import Path
+
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
@@ -151,6 +153,13 @@ def across(table: pd.DataFrame, label: str, value: str, heading: str) -> Figure:
     ax.set(xlabel=heading)
     figure.legend(loc="outside lower center", ncols=len(datasets), fontsize="small")
     return figure
+
+
+def save_table(frame: pd.DataFrame, show: pd.DataFrame, path) -> None:
+    """Write ``path``.csv (``frame``, all digits), ``path``.md and ``path``.tex (``show``, for reading)."""
+    frame.to_csv(f"{path}.csv", index=False, float_format="%.6f", lineterminator="\n")
+    Path(f"{path}.md").write_text(markdown(show), encoding="utf-8")
+    Path(f"{path}.tex").write_text(latex(show), encoding="utf-8")
 
 
 def save(figure: Figure, path) -> None:

@@ -73,7 +73,7 @@ def train_lightgcn(split: Split, cache: Cache | None = None, **settings) -> Ligh
     """Train LightGCN on the ratings that the split lets the graph see.
 
     Loss (BPR): ``-ln sigmoid(u.i - u.j)`` for an edge (u, i) and an item j that u has not rated,
-    plus L2 decay on the first layer of the three. Stops when validation recall has not risen for
+    plus L2 decay on the first layer of the three. Stops when the vote's AUC has not risen for
     ``patience`` checks, and returns the best epoch's embeddings. An answer from the cache if there
     is one.
 

@@ -66,9 +66,7 @@ def write_overview(llm: str, profile: str, seed: int) -> Path:
         if value == "auc":
             wide = wide.rename(columns={d: f"{d} ({sizes[d]:,})" for d in present})
         wide = wide.rename_axis(None, axis=1).reset_index()
-        long.to_csv(folder / f"{name}.csv", index=False, float_format="%.6f", lineterminator="\n")
-        (folder / f"{name}.md").write_text(figures.markdown(wide), encoding="utf-8")
-        (folder / f"{name}.tex").write_text(figures.latex(wide), encoding="utf-8")
+        figures.save_table(long, wide, folder / name)
         figures.save(figures.across(long, label, value, heading), folder / name)
     made = {d: read_metrics(d)["data_hash"] for d in datasets}
     settings = dict(llm=llm, profile=profile, seed=seed, data=made)

@@ -86,8 +86,8 @@ def own_data(folder: Path, like_above: float | None = None) -> Dataset:
     users = pd.concat([users, pd.DataFrame({"user_id": new})], ignore_index=True).fillna("")
 
     low, high = settings.pop("scale", (float(ratings["rating"].min()), float(ratings["rating"].max())))
-    above = like_above if like_above is not None else settings.pop("like_above", None)
-    settings.pop("like_above", None)
+    configured = settings.pop("like_above", None)
+    above = configured if like_above is None else like_above
     if above is None:
         above = (low + high) / 2
         notes.append(f"{SETTINGS} sets no like_above: ratings above the middle of the scale, {above:g}, are likes.")

@@ -80,7 +80,6 @@ def changes(
 
 
 def _row(samples: Samples, label: str, p: np.ndarray, judged: np.ndarray, e: Estimate | None) -> dict:
-
     change = {} if e is None else dict(difference=e.value, difference_low=e.low, difference_high=e.high)
     return dict(protocol=label, auc=auc(samples.liked[judged], p[judged]), **change, n=int(judged.sum()))
 

@@ -96,10 +96,7 @@ class Run:
         show = frame if show is None else show
         show = show.map(lambda v: _cell(v, digits))
         if self._staging:
-            folder = self._folder()
-            frame.to_csv(folder / f"{name}.csv", index=False, float_format="%.6f", lineterminator="\n")
-            (folder / f"{name}.md").write_text(figures.markdown(show), encoding="utf-8")
-            (folder / f"{name}.tex").write_text(figures.latex(show), encoding="utf-8")
+            figures.save_table(frame, show, self._folder() / name)
         return Table(show)
 
     def show(self, frame: pd.DataFrame, wrap: bool = False) -> Table:
