@@ -65,19 +65,22 @@ def compare(
     p: np.ndarray,
     other: np.ndarray,
     rows: np.ndarray | None = None,
+    other_rows: np.ndarray | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Estimate]:
     """Metrics of ``p`` minus metrics of ``other`` on the same samples, resampled together.
 
     Args:
-        rows: bool [n_samples], where ``p`` is judged; ``other`` is judged everywhere.
+        rows, other_rows: bool [n_samples], where ``p`` and where ``other`` is judged; by default everywhere.
     """
-    p, other = _probabilities(samples, p), _probabilities(samples, other)
-    judged = np.ones(len(p), bool) if rows is None else np.asarray(rows, bool)
     user, drawn = resampled_users(samples.user, resamples, seed)
-    a = _metrics(samples.liked[judged], p[judged], user[judged], drawn)
-    b = _metrics(samples.liked, other, user, drawn)
+
+    def metrics(p: np.ndarray, rows: np.ndarray | None) -> dict[str, np.ndarray]:
+        judged = np.ones(len(samples), bool) if rows is None else rows
+        return _metrics(samples.liked[judged], _probabilities(samples, p)[judged], user[judged], drawn)
+
+    a, b = metrics(p, rows), metrics(other, other_rows)
     return {m: _estimate(a[m] - b[m]) for m in METRICS}
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from .evaluation import Estimate, auc, compare
+from .evaluation import auc, compare
 from .pipeline import collaborative
 from .retrieval import Representation, mix, shifted
 from .settings import Profile
@@ -52,36 +52,42 @@ def under(
 
 
 def changes(
-    samples: Samples,
+    test: Samples,
     strict: dict[str, Representation],
     switched: dict[str, tuple[Protocol, dict[str, Representation]]],
-    predict: Callable[[dict[str, Representation]], np.ndarray],
-    rows: np.ndarray | None = None,
+    predict: Callable[[dict[str, Representation], Samples], np.ndarray],
+    n: int | None = None,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """Change of AUC by each protocol against ``strict``, with user-clustered intervals.
 
     Args:
-        samples: all test samples, or a sample of them. rows: their places in the test set.
+        test: all test samples.
         switched: for each label its protocol and representations.
-        predict: P(like) or any score from 0 to 1 of ``samples`` from representations.
+        predict: P(like) or any score from 0 to 1 of some samples from representations.
+        n: judge only so many test samples, drawn at random, the same for all; where a protocol scores the
+            first rows only, so many of those.
 
     Returns:
         Columns ``protocol``, ``auc``, ``difference``, ``difference_low``, ``difference_high``, ``n``; strict first.
     """
-    rows = np.arange(len(samples)) if rows is None else rows
-    base = predict(strict)
-    table = [("strict", base, np.ones(len(samples), bool), None)]
+    first = test.take(np.arange(min(len(test), SCORED)))
+    everywhere, early = (part.draw(len(part) if n is None else n, seed) for part in (test, first))
+    some = any(protocol.first_rows for protocol, _ in switched.values())
+    rows = np.union1d(everywhere, early) if some else everywhere
+    samples = test.take(rows)
+    everywhere, early = np.isin(rows, everywhere), np.isin(rows, early)
+    base = predict(strict, samples)
+    table = [dict(protocol="strict", auc=auc(samples.liked[everywhere], base[everywhere]), n=int(everywhere.sum()))]
     for label, (protocol, items) in switched.items():
-        judged = rows < SCORED if protocol.first_rows else np.ones(len(samples), bool)
-        same = replace(protocol, first_rows=False) == PROTOCOLS["strict"]
-        p = base if same else predict(items)
-        table.append((label, p, judged, compare(samples, p, base, judged)["auc"]))
-    return pd.DataFrame([_row(samples, *entry) for entry in table])
-
-
-def _row(samples: Samples, label: str, p: np.ndarray, judged: np.ndarray, e: Estimate | None) -> dict:
-    change = {} if e is None else dict(difference=e.value, difference_low=e.low, difference_high=e.high)
-    return dict(protocol=label, auc=auc(samples.liked[judged], p[judged]), **change, n=int(judged.sum()))
+        judged = early if protocol.first_rows else everywhere
+        p = base.copy()
+        if replace(protocol, first_rows=False) != PROTOCOLS["strict"]:
+            p[judged] = predict(items, samples.take(judged))
+        change = compare(samples, p, base, judged, everywhere)["auc"]
+        row = dict(difference=change.value, difference_low=change.low, difference_high=change.high)
+        table.append(dict(protocol=label, auc=auc(samples.liked[judged], p[judged]), **row, n=int(judged.sum())))
+    return pd.DataFrame(table)
 
 
 def finding(row) -> str:

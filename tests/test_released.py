@@ -62,17 +62,31 @@ def test_changes_are_measured_against_strict(tiny_split, embedding, monkeypatch)
     }
     monkeypatch.setattr(released, "SCORED", 50)
 
-    def vote(items):
-        return rr.vote(rr.retrieve(test, items["mix3"], 3))
+    def vote(items, samples):
+        return rr.vote(rr.retrieve(samples, items["mix3"], 3))
 
     table = released.changes(test, strict, switched, vote).set_index("protocol")
-    a, b, auc = vote(strict), vote(other), rr.evaluation.auc
+    a, b, auc = vote(strict, test), vote(other, test), rr.evaluation.auc
     assert table.difference["same"] == 0
     assert table.difference["first"] == pytest.approx(auc(test.liked[:50], a[:50]) - auc(test.liked, a))
     assert table.difference["other"] == pytest.approx(auc(test.liked, b) - auc(test.liked, a))
     assert table.n.tolist() == [len(test), len(test), 50, len(test)]
     low, high = table.difference_low["other"], table.difference_high["other"]
     assert low < table.difference["other"] < high
+
+    asked = []
+
+    def recorded(items, samples):
+        asked.append(len(samples))
+        return vote(items, samples)
+
+    table = released.changes(test, strict, switched, recorded, n=40).set_index("protocol")
+    everywhere, early = test.draw(40), test.take(np.arange(50)).draw(40)
+    assert asked == [len(np.union1d(everywhere, early)), 40, 40]  # what is judged, and nothing else
+    assert table.n.tolist() == [40] * 4
+    assert table.auc["strict"] == pytest.approx(auc(test.liked[everywhere], a[everywhere]))
+    assert table.auc["first"] == pytest.approx(auc(test.liked[early], a[early]))
+    assert table.auc["other"] == pytest.approx(auc(test.liked[everywhere], b[everywhere]))
 
 
 def test_all_edges_and_the_leak_change_the_embedding(tiny, tiny_split):
