@@ -43,6 +43,15 @@ def _parser() -> argparse.ArgumentParser:
     check = command("check", _check, "compare the last run with the recorded values")
     check.add_argument("datasets", nargs="+")
     command("adapter", _adapter, "train the reader's LoRA adapter", "dataset", "llm", "profile", "seed")
+    ablate = command("ablate", _ablate, "one row of an ablation", "dataset", "llm", "profile", "seed")
+    ablate.add_argument("--representation", default="mix3")
+    ablate.add_argument("--selector", default="rerank")
+    ablate.add_argument("--edges")
+    ablate.add_argument("--weights", nargs=3, type=float, default=(1, 1, 1))
+    ablate.add_argument("--recent", type=float, default=1 / 3)
+    ablate.add_argument("--temperature", type=float)
+    for name in ("k", "layers"):
+        ablate.add_argument(f"--{name}", type=int)
     command("publish", _publish, "write the repository's artefacts of a data set", "dataset", "llm", "profile", "seed")
     command("record", _record, "make the last run's values the recorded ones", "dataset")
     command("overview", _overview, "tables and figures across data sets", "llm", "profile", "seed")
@@ -88,6 +97,7 @@ def _check(args) -> int:
 
 def _adapter(args) -> None:
     from .finetuning import adapter
+    from .learned_reranking import learn_reranker
     from .llm import language_model
     from .loading import load
     from .pipeline import representations
@@ -96,11 +106,25 @@ def _adapter(args) -> None:
 
     data, llm, size = load(args.dataset), language_model(args.llm), profile(args.profile)
     parts = split(data)
-    items = representations(data, parts, llm, size, args.seed)["mix3"]
-    trained = adapter(parts, items, llm, **size.adapter, seed=args.seed)
+    items = representations(data, parts, llm, size, args.seed)
+    ranker = learn_reranker(parts, items, size.llm_k, seed=args.seed)
+    trained = adapter(parts, ranker, llm, **size.adapter, seed=args.seed)
     for step, train, valid in zip(trained.curve.step, trained.curve.train, trained.curve.valid, strict=True):
         print(f"step {step:>5}: loss {train:.4f}, on validation {valid:.4f}")
     print(trained.folder)
+
+
+def _ablate(args) -> None:
+    from .ablations import FULL, PARTS, Choice, study
+    from .evaluation import results_table
+    from .figures import markdown, with_intervals
+
+    made = study(args.dataset, args.llm, args.profile, args.seed)
+    named = {f: getattr(args, f) for f in Choice.__dataclass_fields__}
+    choice = Choice(**named | {"weights": tuple(args.weights)})
+    p = {"this row": made.vote(choice), FULL: made.vote(PARTS[FULL])}
+    table = results_table(made.split.test, p, FULL)
+    print(markdown(with_intervals(table, {"auc": "AUC", "log_loss": "log loss", "difference": "AUC, difference"})))
 
 
 def _publish(args) -> None:

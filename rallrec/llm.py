@@ -87,6 +87,18 @@ class LanguageModel:
         rows = self._answers("choose", prompts, {"options": list(options)}, np.ndarray.tobytes, _float64)
         return np.stack(rows) if rows else np.zeros((0, len(options)))
 
+    def spot_check(self, prompts: Sequence[str], options: Sequence[str] = (" Yes", " No"), n: int = 20) -> float:
+        """Ask ``n`` of the prompts anew, past the cache: the largest difference of a probability.
+
+        Published answers save hours; this shows that the model at hand gives them.
+        """
+        some = [prompts[i] for i in np.linspace(0, len(prompts) - 1, min(n, len(prompts))).astype(int)]
+        kept, anew = self.choose(some, options), np.zeros((len(some), len(options)))
+        for batch in self._choose(some, list(options)):
+            for i, row in batch:
+                anew[i] = row
+        return float(np.abs(kept - anew).max())
+
     def chat(self, message: str) -> str:
         """``message`` as a user's turn in the model's chat format, up to where the model answers."""
         raise NotImplementedError
@@ -117,6 +129,9 @@ class LanguageModel:
         if isinstance(inputs, str):
             raise InputError(f"{verb} takes a list of texts, not one text")
         keys = [self._key(verb, text, settings) for text in inputs]
+        if verb == "choose" and (asked := os.environ.get("RALLREC_ASKED")):  # what `rallrec publish` will keep
+            with open(asked, "a", encoding="ascii") as f:
+                f.writelines(f"{key}\n" for key in keys)
         known = dict(zip(keys, self.cache.get(keys), strict=True))
         todo = {key: text for key, text in zip(keys, inputs, strict=True) if known[key] is None}
         if todo:

@@ -123,3 +123,13 @@ def test_a_model_folder(llm, tmp_path):
     (folder / "model.safetensors").unlink()
     with pytest.raises(rr.InputError):
         rr.language_model(str(folder))
+
+
+def test_a_spot_check_asks_past_the_cache(llm):
+    prompts = [f"a b c {n}:" for n in range(30)]
+    llm.choose(prompts)
+    assert llm.spot_check(prompts, n=7) < 1e-6
+    key = llm._key("choose", prompts[0], {"options": [" Yes", " No"]})
+    kept = llm.choose(prompts[:1])[0, 0]
+    llm.cache.put({key: np.array([kept - 0.25, 1.25 - kept]).tobytes()})
+    assert llm.spot_check(prompts, n=7) == pytest.approx(0.25, abs=1e-6)

@@ -58,7 +58,7 @@ def test_every_notebook_ran_and_left_its_outputs(outputs):
     for notebook in NOTEBOOKS:
         part = metrics["notebooks"][notebook]
         assert part["values"]
-        assert {"hardware", "seconds"} == set(part["made"])
+        assert {"hardware", "seconds"} <= set(part["made"])
     assert not list(folder.rglob(".staging*"))
 
 
