@@ -24,6 +24,7 @@ from .splits import Samples, Split
 MODELS = ("DeepFM", "DCNv2", "AutoInt", "DIN")
 VERSION = 1  # of this file's arithmetic; part of the cache key
 BUCKETS = 20
+STOP_SAMPLES = 20_000  # validation samples that the epoch is chosen on
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,9 @@ class BaselineSettings:
         dimensions: of each field's embedding.
         decay: weight decay of the embeddings and layers (AdamW).
         history: last ratings that a model sees, as a bag of liked and one of disliked items; DIN attends to them.
-        checks: times an epoch that validation AUC is looked at; the best is kept, ``patience`` without a rise stops.
+        batch: samples of a step; more where an epoch would have over ``most_steps`` steps.
+        checks: times an epoch that AUC is looked at, on at most `STOP_SAMPLES` of validation; the best weights
+            are kept, ``patience`` checks without a rise stop.
     """
 
     dimensions: int = 16
@@ -44,6 +47,7 @@ class BaselineSettings:
     decay: float = 1e-3
     history: int = 20
     batch: int = 2048
+    most_steps: int = 100
     epochs: int = 20
     checks: int = 2
     patience: int = 4
@@ -171,6 +175,9 @@ def _train(name: str, split: Split, s: BaselineSettings) -> dict[str, np.ndarray
         inputs[part] = {n: torch.as_tensor(v) for n, v in values.items()}
         inputs[part]["item again"] = inputs[part]["item"]
     liked = torch.as_tensor(split.train.liked, dtype=torch.float32)
+    judged = split.valid.draw(STOP_SAMPLES, s.seed)
+    stop = {n: v[judged] for n, v in inputs["valid"].items()}
+    batch = max(s.batch, -(-len(liked) // s.most_steps))
     rng = np.random.default_rng(s.seed)
     with reproducible(s.seed):
         model = _model(name, sizes, s)
@@ -180,23 +187,25 @@ def _train(name: str, split: Split, s: BaselineSettings) -> dict[str, np.ndarray
         with Progress(name, s.epochs * s.checks, "check") as progress:
             for check in range(s.epochs * s.checks):
                 if check % s.checks == 0:
-                    order = np.array_split(torch.as_tensor(rng.permutation(len(liked))), s.checks)
+                    order = np.array_split(rng.permutation(len(liked)), s.checks)
                 model.train()
-                for rows in torch.as_tensor(order[check % s.checks]).split(s.batch):
+                for rows in torch.as_tensor(order[check % s.checks]).split(batch):
                     optimizer.zero_grad()
                     loss = loss_of(model({n: v[rows] for n, v in inputs["train"].items()}), liked[rows])
                     loss.backward()
                     optimizer.step()
-                p = _predict(model, inputs["valid"], s.batch)
-                value = auc(split.valid.liked, p)
+                value = auc(split.valid.liked[judged], _predict(model, stop, batch))
                 progress.add()
                 if value > best_auc:
-                    best, best_auc, stale = (p, _predict(model, inputs["test"], s.batch)), value, 0
+                    best = {n: v.clone() for n, v in model.state_dict().items()}
+                    best_auc, stale = value, 0
                 else:
                     stale += 1
                 if stale >= s.patience:
                     break
-    return dict(valid_auc=np.array(best_auc), valid=best[0], test=best[1])
+        model.load_state_dict(best)
+        valid, test = (_predict(model, inputs[part], batch) for part in ("valid", "test"))
+    return dict(valid_auc=np.array(auc(split.valid.liked, valid)), valid=valid, test=test)
 
 
 @torch.no_grad()
