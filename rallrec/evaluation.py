@@ -89,16 +89,21 @@ def results_table(samples: Samples, predictions: dict[str, np.ndarray], baseline
 
     Columns: ``method``, each metric with ``_low`` and ``_high``, ``difference`` (likewise), ``n``.
     """
+    user, drawn = resampled_users(samples.user, RESAMPLES, 0)
+    metrics = {m: _metrics(samples.liked, _probabilities(samples, p), user, drawn) for m, p in predictions.items()}
     rows = []
-    for method, p in predictions.items():
+    for method, values in metrics.items():
         row = {"method": method}
-        for metric, e in evaluate(samples, p).items():
-            row |= {metric: e.value, f"{metric}_low": e.low, f"{metric}_high": e.high}
+        for metric in METRICS:
+            row |= _columns(metric, _estimate(values[metric]))
         if baseline is not None and method != baseline:
-            e = compare(samples, p, predictions[baseline])["auc"]
-            row |= {"difference": e.value, "difference_low": e.low, "difference_high": e.high}
+            row |= _columns("difference", _estimate(values["auc"] - metrics[baseline]["auc"]))
         rows.append(row | {"n": len(samples)})
     return pd.DataFrame(rows)
+
+
+def _columns(name: str, e: Estimate) -> dict[str, float]:
+    return {name: e.value, f"{name}_low": e.low, f"{name}_high": e.high}
 
 
 def resampled_users(user: np.ndarray, resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

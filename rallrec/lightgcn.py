@@ -214,10 +214,14 @@ def _train(split: Split, s: LightGCNSettings) -> dict[str, np.ndarray]:
 def _negatives(rng: np.random.Generator, user: np.ndarray, rated: np.ndarray, n_items: int) -> np.ndarray:
     """For each user an item drawn from those the user has not rated; a user of everything gets any item."""
     negative = rng.integers(0, n_items, len(user))
+    drawn = np.arange(len(user))
     for _ in range(20):
-        pair = user * n_items + negative
-        bad = rated[np.minimum(np.searchsorted(rated, pair), len(rated) - 1)] == pair
-        if not bad.any():
+        pair = user[drawn] * n_items + negative[drawn]
+        order = np.argsort(pair)  # neighbours are searched one after the other, in what the processor has at hand
+        place = np.empty_like(order)
+        place[order] = np.searchsorted(rated, pair[order])
+        drawn = drawn[rated[np.minimum(place, len(rated) - 1)] == pair]
+        if not len(drawn):
             break
-        negative[bad] = rng.integers(0, n_items, bad.sum())
+        negative[drawn] = rng.integers(0, n_items, len(drawn))
     return negative
