@@ -219,7 +219,10 @@ def _negatives(rng: np.random.Generator, user: np.ndarray, rated: np.ndarray, n_
     drawn = np.arange(len(user))
     for _ in range(20):
         pair = user[drawn] * n_items + negative[drawn]
-        drawn = drawn[rated[np.minimum(np.searchsorted(rated, pair), len(rated) - 1)] == pair]
+        order = np.argsort(pair)  # neighbours are searched one after the other, in what the processor has at hand
+        place = np.empty_like(order)
+        place[order] = np.searchsorted(rated, pair[order])
+        drawn = drawn[rated[np.minimum(place, len(rated) - 1)] == pair]
         if not len(drawn):
             break
         negative[drawn] = rng.integers(0, n_items, len(drawn))
