@@ -95,14 +95,15 @@ def results_table(samples: Samples, predictions: dict[str, np.ndarray], baseline
     for method, values in metrics.items():
         row = {"method": method}
         for metric in METRICS:
-            row |= _columns(metric, _estimate(values[metric]))
+            row |= columns(metric, _estimate(values[metric]))
         if baseline is not None and method != baseline:
-            row |= _columns("difference", _estimate(values["auc"] - metrics[baseline]["auc"]))
+            row |= columns("difference", _estimate(values["auc"] - metrics[baseline]["auc"]))
         rows.append(row | {"n": len(samples)})
     return pd.DataFrame(rows)
 
 
-def _columns(name: str, e: Estimate) -> dict[str, float]:
+def columns(name: str, e: Estimate) -> dict[str, float]:
+    """A value and its interval as columns of a table: ``name``, ``name_low``, ``name_high``."""
     return {name: e.value, f"{name}_low": e.low, f"{name}_high": e.high}
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from .evaluation import auc, compare
+from .evaluation import auc, columns, compare
 from .pipeline import collaborative
 from .retrieval import Representation, mix, shifted
 from .settings import Profile
@@ -84,9 +84,8 @@ def changes(
         p = base.copy()
         if replace(protocol, first_rows=False) != PROTOCOLS["strict"]:
             p[judged] = predict(items, samples.take(judged))
-        change = compare(samples, p, base, judged, everywhere)["auc"]
-        row = dict(difference=change.value, difference_low=change.low, difference_high=change.high)
-        table.append(dict(protocol=label, auc=auc(samples.liked[judged], p[judged]), **row, n=int(judged.sum())))
+        change = columns("difference", compare(samples, p, base, judged, everywhere)["auc"])
+        table.append(dict(protocol=label, auc=auc(samples.liked[judged], p[judged]), **change, n=int(judged.sum())))
     return pd.DataFrame(table)
 
 
