@@ -4,13 +4,17 @@ The domain's words come from the data set. Titles are one line each (`datasets.o
 title can't open a line of its own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from .datasets import Dataset
 from .errors import one_of
 from .llm import LanguageModel
+from .past import item_statistics
 from .retrieval import Shown
+from .splits import Samples, Split
 
 KINDS = ("paper", "labelled")
 LABELS = ("Yes", "No")
@@ -24,16 +28,57 @@ class Prompts:
     options: tuple[str, str]
 
 
-def build(shown: Shown, kind: str = "labelled", llm: LanguageModel | None = None) -> Prompts:
+@dataclass(frozen=True, eq=False)
+class Details:
+    """What a labelled prompt tells beside titles and answers.
+
+    Attributes:
+        profile: the user's attributes, in the first line.
+        category: each item's category (genres, author …; see `Dataset.category`).
+        statistics: a split, whose training period says of each item which share of its raters liked it, as it
+            was known at the time of the line (see `past.item_statistics`). None tells nothing of it.
+    """
+
+    profile: bool = False
+    category: bool = False
+    statistics: Split | None = None
+
+    @classmethod
+    def of(cls, tells: Sequence[str], split: Split) -> "Details":
+        """From names of its attributes; ``statistics`` are those of ``split``."""
+        for name in tells:
+            one_of("detail of a prompt", name, ("profile", "category", "statistics"))
+        return cls("profile" in tells, "category" in tells, split if "statistics" in tells else None)
+
+    def lines(self, samples: Samples) -> list[str]:
+        """What stands in a line before the answer, for the target of each of ``samples``."""
+        data = samples.data
+        names = titles(data)
+        if self.category and data.category:
+            kinds = data.items[data.category[0]]
+            names = [f"{name}, {kind}" if kind else name for name, kind in zip(names, kinds, strict=True)]
+        lines = [names[item] for item in samples.item]
+        if self.statistics is not None:
+            share, _ = item_statistics(self.statistics, samples, values=data.liked)
+            percent = np.rint(100 * share).astype(int)
+            lines = [f"{line}, {p}% like it" for line, p in zip(lines, percent, strict=True)]
+        return lines
+
+
+TITLES = Details()  # nothing beside titles
+
+
+def build(shown: Shown, kind: str = "labelled", llm: LanguageModel | None = None, details: Details = TITLES) -> Prompts:
     """One prompt a sample, in the order in which its items are shown.
 
     Args:
         kind: ``paper`` (profile, rated history, question; needs the ``llm`` for its chat format) or
             ``labelled`` (one line an item, ``Title (year): Yes`` or ``: No``, the target last and open).
+        details: what the labelled kind tells beside that.
     """
     one_of("prompt", kind, KINDS)
     if kind == "labelled":
-        return Prompts([text for text, _ in labelled_history(shown)], tuple(f" {label}" for label in LABELS))
+        return Prompts([text for text, _ in labelled_history(shown, details)], tuple(f" {label}" for label in LABELS))
     questions = _questions(shown)
     return Prompts([llm.chat(q) if llm else q for q in questions], LABELS)
 
@@ -44,21 +89,26 @@ def titles(data: Dataset) -> list[str]:
     return [f"{t} ({b})" if b else t for t, b in zip(data.items["title"], beside, strict=True)]
 
 
-def labelled_history(shown: Shown) -> Iterator[tuple[str, list[tuple[int, bool]]]]:
+def labelled_history(shown: Shown, details: Details = TITLES) -> Iterator[tuple[str, list[tuple[int, bool]]]]:
     """The labelled prompt of each sample, and where its labels end: (index of the character after, liked).
 
     The target's own label is not in the text.
     """
     data = shown.samples.data
-    names = titles(data)
     head = f"One {data.words.user}'s {data.words.items}, and whether they liked each of them.\n\n"
-    for target, row, items, liked in zip(shown.samples.item, shown.real, shown.item, shown.liked, strict=True):
-        text, labels = head, []
-        for item, like in zip(items[row], liked[row], strict=True):
-            text += f"{names[item]}: {LABELS[0] if like else LABELS[1]}"
+    heads = [profile(user, data) + head for user in data.users.to_dict("records")] if details.profile else None
+    position, row = np.unique(shown.position[shown.real], return_inverse=True)  # each line is written once
+    written = details.lines(Samples(data, position))
+    place = np.full(shown.position.shape, -1)
+    place[shown.real] = row
+    targets = details.lines(shown.samples)
+    for n, (target, places, real, liked) in enumerate(zip(targets, place, shown.real, shown.liked, strict=True)):
+        text, labels = heads[shown.samples.user[n]] if heads else head, []
+        for line, like in zip(places[real], liked[real], strict=True):
+            text += f"{written[line]}: {LABELS[0] if like else LABELS[1]}"
             labels.append((len(text), bool(like)))
             text += "\n"
-        yield f"{text}{names[target]}:", labels
+        yield f"{text}{target}:", labels
 
 
 def _questions(shown: Shown) -> Iterator[str]:

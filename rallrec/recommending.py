@@ -6,20 +6,23 @@ import pandas as pd
 from . import prompts
 from .errors import InputError
 from .llm import LanguageModel
+from .past import item_statistics, user_mean
 from .retrieval import Shown, similarities
 from .splits import Samples, Split
 
 
-def recommend(shown: Shown, llm: LanguageModel, prompt: str = "labelled") -> np.ndarray:
+def recommend(
+    shown: Shown, llm: LanguageModel, prompt: str = "labelled", details: prompts.Details = prompts.TITLES
+) -> np.ndarray:
     """The LLM's P(like): softmax over its two answers at the answer position (paper, section 2).
 
     Args:
-        prompt: ``labelled`` or ``paper``; see `prompts.build`.
+        prompt, details: see `prompts.build`.
 
     Returns:
         float64 [n_samples].
     """
-    asked = prompts.build(shown, prompt, llm)
+    asked = prompts.build(shown, prompt, llm, details)
     return llm.choose(asked.texts, asked.options)[:, 0]
 
 
@@ -37,43 +40,6 @@ def vote(shown: Shown) -> np.ndarray:
         raise InputError(f"{(n == 0).sum()} samples show no history; a vote needs at least one item")
     mean = (shown.rating * shown.real).sum(1, dtype=float) / n
     return (mean - low) / (high - low)
-
-
-# --- statistics of the past, without a look at the future ------------------------------------------
-
-
-def item_statistics(split: Split, samples: Samples, prior: float = 5.0) -> tuple[np.ndarray, np.ndarray]:
-    """Mean rating and number of ratings of each target item in what may be seen of the past.
-
-    For samples of the training period: the ratings before the sample. For later ones: the whole
-    training period. Without time: all training ratings that are no targets. The mean is drawn towards
-    the global mean as by ``prior`` ratings of that value.
-
-    Returns:
-        mean (float64 [n_samples], rating scale), count (int64 [n_samples]).
-    """
-    data, seen = split.data, split.train_ratings
-    overall = data.rating[seen].mean(dtype=float)
-    rank = data.rank
-    if not data.timed:  # a target's own rating must not be in what predicts it, in training as in test
-        seen, rank = np.setdiff1d(seen, split.train.position), np.zeros(data.n_ratings, np.int64)
-    order = seen[np.lexsort((rank[seen], data.item[seen]))]  # by item, then time
-    total = np.concatenate([[0], np.cumsum(data.rating[order], dtype=float)])
-    # where in `order` the item's ratings begin, and where those before the sample end
-    key = data.item[order].astype(np.int64) * (data.n_ratings + 1) + rank[order]
-    first = samples.item.astype(np.int64) * (data.n_ratings + 1)
-    until = rank[samples.position] if data.timed else 1
-    begin, end = np.searchsorted(key, first), np.searchsorted(key, first + until)
-    count = end - begin
-    return (total[end] - total[begin] + prior * overall) / (count + prior), count
-
-
-def user_mean(samples: Samples, overall: float, prior: float = 5.0) -> np.ndarray:
-    """Mean of each user's earlier ratings, drawn towards ``overall``, float64 [n_samples]."""
-    data = samples.data
-    total = np.concatenate([[0], np.cumsum(data.rating, dtype=float)])
-    earlier = total[samples.position] - total[samples.position - samples.n_earlier]
-    return (earlier + prior * overall) / (samples.n_earlier + prior)
 
 
 # --- LightGBM ------------------------------------------------------------------------------------
@@ -108,19 +74,30 @@ def features(split: Split, shown: Shown, items: np.ndarray) -> pd.DataFrame:
     )
 
 
-def lightgbm_reader(split: Split, select, items: np.ndarray, samples: Samples, seed: int = 0) -> np.ndarray:
+def lightgbm_reader(
+    split: Split, select, items: np.ndarray, samples: Samples, seed: int = 0, most: int = 200_000
+) -> tuple[np.ndarray, np.ndarray]:
     """P(like) by gradient-boosted trees on `features`, fitted on training samples, stopped on validation.
 
     Args:
         select: maps samples to what is shown of them, the same way for training, validation and ``samples``.
+        most: training samples; of more, so many are drawn.
 
     Returns:
-        float64 [n_samples].
+        float64 [n_samples], and the same of the validation samples.
     """
+    train = split.train.take(split.train.draw(most, seed))
+    x, valid, asked = (
+        features(split, select(part), items).to_numpy(np.float64) for part in (train, split.valid, samples)
+    )
+    model = boosted(x, train.liked, valid, split.valid.liked, seed)
+    return model.predict_proba(asked)[:, 1], model.predict_proba(valid)[:, 1]
+
+
+def boosted(x: np.ndarray, y: np.ndarray, valid: np.ndarray, valid_y: np.ndarray, seed: int, categorical="auto"):
+    """Gradient-boosted trees, stopped when the AUC of the validation samples has not risen for 30 trees."""
     import lightgbm
 
-    parts = (split.train, split.valid, samples)
-    train, valid, asked = (features(split, select(part), items).to_numpy(np.float64) for part in parts)
     model = lightgbm.LGBMClassifier(
         n_estimators=500,
         learning_rate=0.03,
@@ -134,6 +111,40 @@ def lightgbm_reader(split: Split, select, items: np.ndarray, samples: Samples, s
         force_row_wise=True,
         verbosity=-1,
     )
-    stop = lightgbm.early_stopping(30, verbose=False)
-    model.fit(train, split.train.liked, eval_X=valid, eval_y=split.valid.liked, eval_metric="auc", callbacks=[stop])
-    return model.predict_proba(asked)[:, 1]
+    return model.fit(
+        x,
+        y,
+        eval_X=valid,
+        eval_y=valid_y,
+        eval_metric="auc",
+        callbacks=[lightgbm.early_stopping(30, verbose=False)],
+        categorical_feature=categorical,
+    )
+
+
+# --- several readers together ----------------------------------------------------------------------
+
+
+def combine(valid: list[np.ndarray], liked: np.ndarray, asked: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """P(like) from several readers' P(like): a logistic regression on their logits, fitted on validation samples.
+
+    What a small LLM can't see, say how well a film is liked in general, another reader tells.
+
+    Args:
+        valid: each reader's P(like) of the validation samples. liked: their labels.
+        asked: each reader's P(like) of the samples to predict, in the same order of readers.
+
+    Returns:
+        float64 [n_asked], and the readers' weights in units of their spread, [n_readers].
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    x, new = (np.stack([_logit(p) for p in ps], axis=1) for ps in (valid, asked))
+    mean, spread = x.mean(0), x.std(0)
+    model = LogisticRegression(C=1.0).fit((x - mean) / spread, liked)
+    return model.predict_proba((new - mean) / spread)[:, 1], model.coef_[0]
+
+
+def _logit(p: np.ndarray) -> np.ndarray:
+    p = np.clip(np.asarray(p, float), 1e-4, 1 - 1e-4)
+    return np.log(p / (1 - p))

@@ -4,6 +4,7 @@ Source of the names and of the recency rule: the paper's prompts and those of Re
 """
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,13 +12,16 @@ from .errors import InputError, at_least, one_of
 from .retrieval import Representation, Shown, retrieve
 from .splits import Samples
 
+if TYPE_CHECKING:
+    from .learned_reranking import LearnedReranker
+
 SELECTORS = ("recent", "high", "sequential", "rerank")
 
 
 def select(
     samples: Samples,
     selector: str,
-    items: np.ndarray | Representation | None = None,
+    items: "np.ndarray | Representation | LearnedReranker | None" = None,
     k: int = 30,
     recent: float = 1 / 3,
 ) -> Shown:
@@ -26,14 +30,16 @@ def select(
     Args:
         selector: ``recent`` (the last K, oldest first; needs no ``items``), ``high`` (the K most
             similar, most similar first), ``sequential`` (the same in time order), ``rerank`` (the
-            recency rule, see `rerank`).
+            recency rule, see `rerank`), ``learned`` (``items`` is a `LearnedReranker`, which chooses).
         recent: share of recent items under ``rerank``.
     """
-    one_of("selector", selector, SELECTORS)
+    one_of("selector", selector, (*SELECTORS, "learned"))
     if selector == "recent":
         return last(samples, k)
     if items is None:
         raise InputError(f"selector {selector!r} needs a representation; only 'recent' does without")
+    if selector == "learned":
+        return items.select(samples, k)
     shown = retrieve(samples, items, k)
     if selector == "sequential":
         return in_time_order(shown)

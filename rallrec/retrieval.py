@@ -13,7 +13,7 @@ from .datasets import Dataset
 from .errors import InputError, at_least, one_of
 from .splits import Samples
 
-KINDS = ("txt", "text", "colla", "mix", "mix2", "mix3", "hybrid")
+KINDS = ("txt", "text", "colla", "ssl", "mix", "mix2", "mix3", "hybrid")
 TIE = 2**20  # similarities that round to the same multiple of 1/TIE are ties: float32 products differ by less
 
 
@@ -120,8 +120,8 @@ def represent(kind: str, txt: np.ndarray, text: np.ndarray, colla: np.ndarray, s
     """A representation by its name in the paper's ablation.
 
     Args:
-        kind: ``txt`` (plain template), ``text`` (description), ``colla``, ``mix`` (text and colla),
-            ``mix3`` (and ssl: the method's own), ``mix2`` (mean of two softmaxes), ``hybrid``.
+        kind: ``txt`` (plain template), ``text`` (description), ``colla``, ``ssl``, ``mix`` (text and
+            colla), ``mix3`` (and ssl: the method's own), ``mix2`` (mean of two softmaxes), ``hybrid``.
     """
     one_of("representation", kind, KINDS)
     match kind:
@@ -131,6 +131,8 @@ def represent(kind: str, txt: np.ndarray, text: np.ndarray, colla: np.ndarray, s
             return Representation(kind, (text,))
         case "colla":
             return Representation(kind, (colla,))
+        case "ssl":
+            return Representation(kind, (ssl,))
         case "mix":
             return Representation(kind, (mix(text, colla),))
         case "mix3":

@@ -85,3 +85,21 @@ def test_articles_go_first(listed, said):
 def test_unknown_prompt(shown):
     with pytest.raises(rr.InputError, match="'poem'; it must be one of: paper, labelled"):
         prompts.build(shown, "poem")
+
+
+def test_lines_tell_what_was_known_at_their_time(tiny_split, shown):
+    data = shown.samples.data
+    details = prompts.Details(profile=True, category=True, statistics=tiny_split)
+    (text,) = prompts.build(shown.take(np.array([2])), details=details).texts
+    head, _, *lines, last = text.split("\n")
+    assert head.startswith("About a person (")
+    rank = data.rank
+    positions = [*shown.position[2], shown.samples.position[2]]
+    for line, position in zip([*lines, last], positions, strict=True):
+        seen = tiny_split.train_ratings[rank[tiny_split.train_ratings] < rank[position]]
+        own = data.liked[seen[data.item[seen] == data.item[position]]]
+        share = (own.sum() + 5 * data.liked[tiny_split.train_ratings].mean()) / (len(own) + 5)
+        assert f", {data.items.genres[data.item[position]]}, {100 * share:.0f}% like it:" in line
+    assert prompts.Details.of(("statistics",), tiny_split).statistics is tiny_split
+    with pytest.raises(rr.InputError, match="'stars'; it must be one of: profile, category, statistics"):
+        prompts.Details.of(("stars",), tiny_split)

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 import rallrec as rr
-from rallrec.recommending import features, item_statistics, lightgbm_reader, user_mean
+from rallrec.past import item_statistics, user_mean
+from rallrec.recommending import combine, features, lightgbm_reader
 
 
 def test_vote_is_the_mean_rating_shown(tiny_split, embedding):
@@ -49,9 +50,22 @@ def test_lightgbm_beats_chance_and_repeats(tiny, tiny_split):
     def shown(samples):
         return rr.select(samples, "high", genre, 5)
 
-    p = lightgbm_reader(tiny_split, shown, genre, tiny_split.test)
+    p, valid = lightgbm_reader(tiny_split, shown, genre, tiny_split.test)
     assert rr.evaluate(tiny_split.test, p)["auc"].low > 0.5
-    assert (p == lightgbm_reader(tiny_split, shown, genre, tiny_split.test)).all()
+    assert valid.shape == (len(tiny_split.valid),)
+    assert (p == lightgbm_reader(tiny_split, shown, genre, tiny_split.test)[0]).all()
+
+
+def test_readers_together_are_better_than_each_alone():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 4000))
+    liked = rng.random(4000) < 1 / (1 + np.exp(-(a + 2 * b)))
+    p = [1 / (1 + np.exp(-a)), 1 / (1 + np.exp(-b))]
+    half = slice(0, 2000), slice(2000, 4000)
+    together, weights = combine([x[half[0]] for x in p], liked[half[0]], [x[half[1]] for x in p])
+    auc = rr.evaluation.auc
+    assert auc(liked[half[1]], together) > max(auc(liked[half[1]], x[half[1]]) for x in p) + 0.02
+    assert weights[1] > weights[0] > 0
 
 
 def test_the_llm_reader_gives_probabilities(tiny_split, embedding, llm):
@@ -60,3 +74,24 @@ def test_the_llm_reader_gives_probabilities(tiny_split, embedding, llm):
         p = rr.recommend(shown, llm, kind)
         assert p.shape == (5,)
         assert ((p > 0) & (p < 1)).all()
+
+
+def test_without_time_an_items_own_rating_is_not_in_its_statistics(tiny):
+    data = rr.datasets.build(
+        "untimed",
+        tiny.items[["item_id"]]
+        .iloc[tiny.item]
+        .assign(user_id=tiny.users.user_id.to_numpy()[tiny.user], rating=tiny.rating),
+        tiny.items,
+        tiny.users,
+        timed=False,
+    )
+    split = rr.split(data)
+    history = np.setdiff1d(split.train_ratings, split.train.position)
+    some = rr.splits.Samples(data, history[::7])
+    mean, count = item_statistics(split, some, prior=5)
+    overall = data.rating[split.train_ratings].mean(dtype=float)
+    for n in (0, 3, len(some) - 1):
+        others = history[(data.item[history] == some.item[n]) & (history != some.position[n])]
+        assert count[n] == len(others)
+        assert mean[n] == pytest.approx((data.rating[others].sum() + 5 * overall) / (len(others) + 5))
