@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+
+import rallrec as rr
+from rallrec.baselines import MODELS, baseline, fields, lightgbm_baseline, tuned
+from rallrec.evaluation import auc
+
+QUICK = dict(dimensions=8, layers=(16,), epochs=6, patience=9, history=5, batch=256, learning_rate=1e-2)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_each_model_learns(model, tiny_split, cache):
+    value, valid, test = baseline(model, tiny_split, cache, **QUICK)
+    assert value == pytest.approx(auc(tiny_split.valid.liked, valid))
+    assert value > 0.57
+    assert test.shape == (len(tiny_split.test),)
+    assert ((test > 0) & (test < 1)).all()
+    (again,) = baseline(model, tiny_split, cache, **QUICK)[2:]
+    assert (again == test).all()
+
+
+def test_the_same_seed_gives_the_same_answers(tiny_split, cache, tmp_path):
+    other = rr.cache.Cache(tmp_path / "other")
+    a, b = (baseline("DeepFM", tiny_split, c, **QUICK)[2] for c in (cache, other))
+    assert (a == b).all()
+    assert not np.allclose(a, baseline("DeepFM", tiny_split, cache, **QUICK, seed=1)[2])
+
+
+def test_fields_hold_the_history_and_not_the_target(tiny, tiny_split):
+    values, sizes = fields(tiny_split, tiny_split.test, 4)
+    assert all((v >= 0).all() and (v < sizes[n]).all() for n, v in values.items())
+    for n in (0, 5, len(tiny_split.test) - 1):
+        position = tiny_split.test.position[n]
+        earlier = slice(position - min(4, tiny_split.test.n_earlier[n]), position)
+        liked = tiny.item[earlier][tiny.liked[earlier]]
+        assert sorted(values["liked items"][n][values["liked items"][n] > 0] - 1) == sorted(liked)
+    other = tiny.rating.copy()
+    other[tiny_split.test.position] = 1
+    from dataclasses import replace
+
+    changed = rr.split(replace(tiny, rating=other))
+    again, _ = fields(changed, changed.test, 4)
+    assert (again["item's mean rating"] == values["item's mean rating"]).all()
+
+
+def test_trees_on_ids_and_statistics(tiny_split):
+    p, valid = lightgbm_baseline(tiny_split, tiny_split.test)
+    assert (p.shape, valid.shape) == ((len(tiny_split.test),), (len(tiny_split.valid),))
+    assert auc(tiny_split.valid.liked, valid) > 0.57
+
+
+def test_the_best_of_a_grid(tiny_split, monkeypatch):
+    from rallrec import baselines
+
+    budgets = []
+
+    def judged(model, split, decay, most, seed):
+        budgets.append(most)
+        return 1 - abs(decay - 0.1), None, None
+
+    monkeypatch.setattr(baselines, "baseline", judged)
+    best, table = tuned("DIN", tiny_split, [dict(decay=d) for d in (0.01, 0.1, 1.0)])
+    assert best == dict(decay=0.1)
+    assert table.valid_auc.tolist() == pytest.approx([0.91, 1.0, 0.1])
+    assert table.decay.tolist() == [0.01, 0.1, 1.0]
+    monkeypatch.setattr(baselines, "TUNING_SAMPLES", 50)
+    tuned("DIN", tiny_split, [dict(decay=0.1)])
+    assert budgets == [None, None, None, 50]
+
+
+def test_training_on_some_of_the_samples(tiny_split, cache):
+    some = baseline("DeepFM", tiny_split, cache, **QUICK, most=100)
+    assert len(some[2]) == len(tiny_split.test)
+    assert not np.allclose(some[2], baseline("DeepFM", tiny_split, cache, **QUICK)[2])
+
+
+def test_an_unknown_model(tiny_split):
+    with pytest.raises(rr.InputError, match="model is 'SASRec'; it must be one of: DeepFM"):
+        baseline("SASRec", tiny_split)
