@@ -130,16 +130,16 @@ def forest(
     return figure
 
 
-def across(table: pd.DataFrame, label: str, value: str, heading: str) -> Figure:
-    """A row a method; in it, one under the other, the data sets' values with their intervals.
+def across(table: pd.DataFrame, label: str, value: str, heading: str, series: str = "dataset") -> Figure:
+    """A row a ``label``; in it, one under the other, the values of each of ``series`` with their intervals.
 
     Args:
-        table: columns ``label``, ``value``, ``value_low``, ``value_high``, ``dataset``.
+        table: columns ``label``, ``value``, ``value_low``, ``value_high``, ``series``.
     """
-    names, datasets = list(dict.fromkeys(table[label])), list(dict.fromkeys(table["dataset"]))
+    names, datasets = list(dict.fromkeys(table[label])), list(dict.fromkeys(table[series]))
     figure, ax = plt.subplots(figsize=(WIDTH, 1.0 + (0.14 + 0.09 * len(datasets)) * len(names)))
     for i, name in enumerate(datasets):
-        part = table[table["dataset"] == name].set_index(label)
+        part = table[table[series] == name].set_index(label)
         y = [names.index(n) + 0.7 * ((i + 0.5) / len(datasets) - 0.5) for n in part.index]
         spread = [part[value] - part[f"{value}_low"], part[f"{value}_high"] - part[value]]
         style = dict(color=f"C{i}", marker=MARKERS[i % len(MARKERS)], ms=3.5, lw=0, elinewidth=1, capsize=1.5)
@@ -151,7 +151,29 @@ def across(table: pd.DataFrame, label: str, value: str, heading: str) -> Figure:
     ax.grid(axis="y", visible=False)
     ax.axvline(0.5 if value == "auc" else 0, color="black", lw=0.8)
     ax.set(xlabel=heading)
-    figure.legend(loc="outside lower center", ncols=len(datasets), fontsize="small")
+    figure.legend(
+        loc="outside lower center", ncols=min(4, len(datasets)) if series == "dataset" else 2, fontsize="small"
+    )
+    return figure
+
+
+def bars(values: pd.Series, xlabel: str) -> Figure:
+    """A bar a name, the first at the top."""
+    figure, ax = plt.subplots(figsize=(WIDTH, 0.8 + 0.22 * len(values)))
+    ax.barh(range(len(values)), values, color="C0")
+    ax.set_yticks(range(len(values)), values.index)
+    ax.invert_yaxis()
+    ax.grid(axis="y", visible=False)
+    ax.set(xlabel=xlabel)
+    return figure
+
+
+def grouped_bars(frame: pd.DataFrame, x: str, y: str, series: str, ylabel: str) -> Figure:
+    """Groups of bars, a group a value of ``x``, a bar in each for every value of ``series``."""
+    figure, ax = plt.subplots(figsize=(WIDTH, 3.0))
+    sns.barplot(frame, x=x, y=y, hue=series, ax=ax)
+    ax.set(xlabel="", ylabel=ylabel)
+    ax.legend(ncols=3, fontsize="small")
     return figure
 
 
@@ -179,14 +201,14 @@ def heatmap(frame: pd.DataFrame, label: str) -> Figure:
 
 def reliability(liked: np.ndarray, predictions: dict[str, np.ndarray], bins: int = 8) -> Figure:
     """Share of likes over predicted probability, in bins of equal counts."""
-    figure, ax = plt.subplots(figsize=(WIDTH * 0.6, 3.2))
+    figure, ax = plt.subplots(figsize=(WIDTH * 0.6, 4.0))
     ax.plot([0, 1], [0, 1], color="black", lw=0.8, ls=":", label="calibrated")
     for i, (name, p) in enumerate(predictions.items()):
         parts = np.array_split(np.argsort(p, kind="stable"), bins)
         x, y = [p[part].mean() for part in parts], [liked[part].mean() for part in parts]
         ax.plot(x, y, color=f"C{i}", marker=MARKERS[i % len(MARKERS)], ms=4, lw=1.2, label=name)
     ax.set(xlabel="predicted P(like)", ylabel="share of likes", xlim=(0, 1), ylim=(0, 1))
-    ax.legend(fontsize="small")
+    figure.legend(loc="outside lower center", ncols=1, fontsize="small")
     return figure
 
 

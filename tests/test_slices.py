@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+
+from rallrec.evaluation import auc, calibration_error
+from rallrec.later_likes import find, later_likes
+from rallrec.slices import by_slice, slices, user_auc
+
+
+def test_slices_divide_the_samples(tiny_split):
+    test = tiny_split.test
+    parts = slices(tiny_split, test)
+    for what in ("item's ratings", "history"):
+        own = np.stack([mask for name, mask in parts.items() if name.startswith(what)])
+        assert parts["all"].all()
+        assert (own.sum(0) == 1).all()
+    raters = np.bincount(test.data.item[tiny_split.train_ratings], minlength=test.data.n_items)
+    assert (raters[test.item[parts["item's ratings: 6 to 50"]]] >= 6).all()
+
+
+def test_slices_are_judged_like_the_whole(tiny_split):
+    test = tiny_split.test
+    rng = np.random.default_rng(0)
+    p = {"a": rng.random(len(test)), "b": rng.random(len(test))}
+    most = np.arange(len(test)) % 5 > 0
+    table = by_slice({"all": np.ones(len(test), bool), "most": most, "few": np.arange(len(test)) < 5}, test, p, "a")
+    assert table.slice.tolist() == ["all", "all", "most", "most"]
+    row = table[(table.slice == "most") & (table.method == "b")].iloc[0]
+    a, b = (auc(test.liked[most], p[m][most]) for m in "ab")
+    assert (row.auc, row.difference) == (pytest.approx(b), pytest.approx(b - a))
+    assert row.difference_low < row.difference < row.difference_high
+
+
+def test_auc_within_users(tiny_split):
+    test = tiny_split.test
+    perfect, n = user_auc(test, test.liked.astype(float))
+    assert perfect.value == 1
+    constant, m = user_auc(test, np.full(len(test), 0.5))
+    assert constant.value == 0.5
+    p = np.random.default_rng(0).random(len(test))
+    by_hand = [
+        auc(test.liked[test.user == u], p[test.user == u])
+        for u in np.unique(test.user)
+        if 0 < test.liked[test.user == u].mean() < 1
+    ]
+    value, k = user_auc(test, p)
+    assert n == m == k == len(by_hand)
+    assert value.value == pytest.approx(np.mean(by_hand))
+    assert value.low < value.value < value.high
+
+
+def test_calibration_error():
+    rng = np.random.default_rng(0)
+    p = rng.random(200_000)
+    liked = rng.random(len(p)) < p
+    assert calibration_error(liked, p) < 0.01
+    assert calibration_error(liked, np.clip(p + 0.2, 0, 1)) == pytest.approx(0.18, abs=0.01)
+    assert calibration_error(np.array([True, False]), np.array([1.0, 0.0])) == 0
+
+
+def test_later_likes_and_their_retrieval(tiny, tiny_split):
+    past, later, users = later_likes(tiny_split)
+    for n in (0, len(users) - 1):
+        mine = tiny_split.test.position[(tiny_split.test.user == users[n]) & tiny_split.test.liked]
+        assert sorted(later[n]) == sorted(tiny.item[mine])
+        seen = tiny_split.train_ratings[tiny.user[tiny_split.train_ratings] == users[n]]
+        assert sorted(past[n]) == sorted(tiny.item[seen[tiny.liked[seen]]])
+    # an embedding that knows who likes what later finds it
+    oracle = np.zeros((tiny.n_items, len(users)), np.float32)
+    for n in range(len(users)):
+        oracle[np.union1d(past[n], later[n]), n] = 1
+    table = find(tiny_split, {"oracle": oracle}, cuts=(5, 10)).query("popularity == 'all items' and cut == 10")
+    oracle_row, chance = (table[table.representation == r].iloc[0] for r in ("oracle", "chance"))
+    assert 0 < chance.recall < oracle_row.recall <= 1
+    assert chance.ndcg < oracle_row.ndcg <= 1
