@@ -17,7 +17,7 @@ from .retrieval import retrieve
 from .splits import Samples, Split
 
 STOP_SAMPLES = 10_000  # validation samples that the epoch is chosen on
-VERSION = 2  # of this file's arithmetic; part of the cache key
+VERSION = 3  # of this file's arithmetic; part of the cache key
 EDGES = ("likes", "all")
 
 
@@ -182,12 +182,14 @@ def _train(split: Split, s: LightGCNSettings) -> dict[str, np.ndarray]:
         for epoch in range(1, s.epochs + 1):
             order = rng.permutation(len(edges))
             for rows in np.array_split(order, min(s.most_steps, -(-len(order) // s.batch))):
+                rows = np.sort(rows)  # edges of a user, and what memory holds of them, stand together
                 negative = _negatives(rng, user[rows], rated, data.n_items)
                 out = propagate(adjacency, first, s.layers)
                 nodes = [torch.as_tensor(x) for x in (user[rows], item[rows] + data.n_users, negative + data.n_users)]
                 u, i, j = (out[x] for x in nodes)  # [batch, d] each
                 bpr = F.softplus((u * (j - i)).sum(1)).mean()
-                l2 = sum(first[x].square().sum() for x in nodes) / 2 / len(rows)
+                times = torch.bincount(torch.cat(nodes), minlength=n)  # that a node stands in the batch
+                l2 = (times * first.square().sum(1)).sum() / 2 / len(rows)
                 optimizer.zero_grad()
                 (bpr + s.decay * l2).backward()
                 optimizer.step()
