@@ -127,13 +127,21 @@ def default_cache() -> Cache:
 
 
 def read_published(folder: Path) -> dict[str, bytes]:
-    """Every answer published under ``folder``: texts (``*.jsonl``) and embeddings (``*.npz``)."""
+    """Every answer published in the folders under ``folder``."""
     answers = {}
-    for path in sorted(folder.glob("*/*.jsonl")):
+    for path in sorted(folder.glob("*/")):
+        answers |= read_folder(path)
+    return answers
+
+
+def read_folder(folder: Path) -> dict[str, bytes]:
+    """Every answer published for one data set: texts (``*.jsonl``) and rows of numbers (``*.npz``)."""
+    answers = {}
+    for path in sorted(folder.glob("*.jsonl")):
         for line in path.read_text(encoding="utf-8").splitlines():
             entry = json.loads(line)
             answers[entry["key"]] = entry["answer"].encode()
-    for path in sorted(folder.glob("*/*.npz")):
+    for path in sorted(folder.glob("*.npz")):
         with np.load(path, allow_pickle=False) as z:
             answers |= {bytes(k).hex(): row.tobytes() for k, row in zip(z["keys"], z["rows"], strict=True)}
     return answers

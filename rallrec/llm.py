@@ -16,12 +16,13 @@ import torch
 
 from .cache import Cache, default_cache, key_of
 from .downloads import sha256_of
-from .errors import InputError
+from .errors import InputError, one_of
 from .model_files import load_by_name
 from .progress import Progress
 
 BATCH_TOKENS = 1024  # tokens, padding included, of one forward pass on a CPU: its weights and activations stay in cache
 GPU_BATCH_TOKENS = 32_768
+FORMATS = ("float32", "bfloat16", "float16")
 
 
 class LanguageModel:
@@ -29,11 +30,14 @@ class LanguageModel:
 
     Attributes:
         name: what the user called it.
-        fingerprint: names weights, adapter and number format; part of every cache key.
+        weights: names weights and adapter; part of every cache key.
+        format: the number format; likewise. An answer that the cache holds in another format is
+            taken: it is the same up to rounding, and whoever has no fast bfloat16 needn't pay again.
     """
 
     name: str
-    fingerprint: str
+    weights: str
+    format: str
 
     def __init__(self, cache: Cache | None = None):
         self.cache = cache or default_cache()
@@ -87,14 +91,26 @@ class LanguageModel:
         rows = self._answers("choose", prompts, {"options": list(options)}, np.ndarray.tobytes, _float64)
         return np.stack(rows) if rows else np.zeros((0, len(options)))
 
+    def spot_check(self, prompts: Sequence[str], options: Sequence[str] = (" Yes", " No"), n: int = 20) -> float:
+        """Ask ``n`` of the prompts anew, past the cache: the largest difference of a probability.
+
+        Published answers save hours; this shows that the model at hand gives them.
+        """
+        some = [prompts[i] for i in np.linspace(0, len(prompts) - 1, min(n, len(prompts))).astype(int)]
+        kept, anew = self.choose(some, options), np.zeros((len(some), len(options)))
+        for batch in self._choose(some, list(options)):
+            for i, row in batch:
+                anew[i] = row
+        return float(np.abs(kept - anew).max())
+
     def chat(self, message: str) -> str:
         """``message`` as a user's turn in the model's chat format, up to where the model answers."""
         raise NotImplementedError
 
     def missing(self, verb: str, inputs: Sequence[str], **settings) -> int:
         """How many distinct inputs the cache can't answer; for estimates."""
-        keys = {self._key(verb, text, settings) for text in inputs}
-        return sum(answer is None for answer in self.cache.get(sorted(keys)))
+        distinct = list(dict.fromkeys(inputs))
+        return len(distinct) - len(self._known(verb, distinct, settings))
 
     # --- what a backend offers: batches of (position in inputs, answer), as they are ready
 
@@ -109,25 +125,37 @@ class LanguageModel:
 
     # --- shared
 
-    def _key(self, verb: str, text: str, settings: dict) -> str:
-        return key_of(verb=verb, model=self.fingerprint, text=text, **settings)
+    def _key(self, verb: str, text: str, settings: dict, form: str | None = None) -> str:
+        return key_of(verb=verb, model=f"{self.weights}:{form or self.format}", text=text, **settings)
+
+    def _known(self, verb: str, texts: Sequence[str], settings: dict) -> dict[str, tuple[str, str, bytes]]:
+        """What the cache can answer, in this number format or, failing that, another: key, format and answer."""
+        known = {}
+        for form in (self.format, *(f for f in FORMATS if f != self.format)):
+            left = [text for text in texts if text not in known]
+            keys = [self._key(verb, text, settings, form) for text in left]
+            found = zip(left, keys, self.cache.get(keys), strict=True)
+            known |= {text: (key, form, answer) for text, key, answer in found if answer is not None}
+        return known
 
     def _answers(self, verb: str, inputs: Sequence[str], settings: dict, encode: Callable, decode: Callable) -> list:
         """Answer from the cache; ask the backend, once, for each distinct input it lacks."""
         if isinstance(inputs, str):
             raise InputError(f"{verb} takes a list of texts, not one text")
-        keys = [self._key(verb, text, settings) for text in inputs]
-        known = dict(zip(keys, self.cache.get(keys), strict=True))
-        todo = {key: text for key, text in zip(keys, inputs, strict=True) if known[key] is None}
-        if todo:
-            todo_keys = list(todo)
+        distinct = list(dict.fromkeys(inputs))
+        known = self._known(verb, distinct, settings)
+        if todo := [text for text in distinct if text not in known]:
             with Progress(f"{verb} ({self.name})", len(todo), "text") as progress:
-                for batch in getattr(self, f"_{verb}")(list(todo.values()), **settings):
-                    paid = {todo_keys[i]: encode(answer) for i, answer in batch}
+                for batch in getattr(self, f"_{verb}")(todo, **settings):
+                    paid = {self._key(verb, todo[i], settings): encode(answer) for i, answer in batch}
                     self.cache.put(paid)
-                    known |= paid
+                    new = zip((todo[i] for i, _ in batch), paid.items(), strict=True)
+                    known |= {text: (key, self.format, answer) for text, (key, answer) in new}
                     progress.add(len(batch))
-        return [decode(known[key]) for key in keys]
+        if verb == "choose" and (asked := os.environ.get("RALLREC_ASKED")):  # what `rallrec publish` will keep
+            with open(asked, "a", encoding="ascii") as f:
+                f.writelines(f"{key} {form}\n" for key, form, _ in (known[text] for text in distinct))
+        return [decode(known[text][2]) for text in inputs]
 
 
 def _float16(blob: bytes) -> np.ndarray:
@@ -145,9 +173,10 @@ class LocalModel(LanguageModel):
     what stands to their right, so no attention mask is needed, and the fast kernels can be used.
     """
 
-    def __init__(self, name: str, model, tokenizer, fingerprint: str, cache: Cache | None = None):
+    def __init__(self, name: str, model, tokenizer, weights: str, cache: Cache | None = None):
         super().__init__(cache)
-        self.name, self.model, self.tokenizer, self.fingerprint = name, model.eval(), tokenizer, fingerprint
+        self.name, self.model, self.tokenizer, self.weights = name, model.eval(), tokenizer, weights
+        self.format = str(model.dtype).removeprefix("torch.")
         self.batch_tokens = GPU_BATCH_TOKENS if model.device.type == "cuda" else BATCH_TOKENS
 
     def __repr__(self) -> str:
@@ -294,7 +323,8 @@ def language_model(
             transformers model folder, or a hub id such as ``meta-llama/Llama-3.1-8B-Instruct``.
         adapter: folder of a LoRA adapter (peft), merged into the weights.
         device: ``cuda``, ``mps`` or ``cpu``; the best there is by default.
-        dtype: ``float32``, ``bfloat16`` or ``float16``; by default bfloat16 on CUDA, else float32.
+        dtype: ``float32``, ``bfloat16`` or ``float16``; by default ``RALLREC_DTYPE``, or else bfloat16 on CUDA and
+            float32 elsewhere.
 
     Raises:
         InputError: unknown name, or a model that can't be fetched: what to place, and where.
@@ -308,10 +338,10 @@ def language_model(
 def open_model(name: str, adapter: str | Path | None, device: str, dtype: str, cache: Cache | None) -> LocalModel:
     """`language_model` with every choice made, and nothing said."""
     quiet()
-    model, tokenizer, fingerprint = load_by_name(name, getattr(torch, dtype))
+    model, tokenizer, weights = load_by_name(name, getattr(torch, dtype))
     if adapter is not None:
-        model, fingerprint = _with_adapter(model, Path(adapter)), f"{fingerprint}+{adapter_digest(Path(adapter))}"
-    return LocalModel(name, model.to(device, getattr(torch, dtype)), tokenizer, f"{fingerprint}:{dtype}", cache)
+        model, weights = _with_adapter(model, Path(adapter)), f"{weights}+{adapter_digest(Path(adapter))}"
+    return LocalModel(name, model.to(device, getattr(torch, dtype)), tokenizer, weights, cache)
 
 
 def adapter_digest(folder: Path) -> str:
@@ -334,13 +364,14 @@ def _with_adapter(model, folder: Path):
 def _device_and_dtype(device: str | None, dtype: str | None) -> tuple[str, str, str]:
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    if dtype is None:
+    if dtype is None and (dtype := os.environ.get("RALLREC_DTYPE")):
+        why = "as RALLREC_DTYPE says"
+    elif dtype is None:
         dtype = "bfloat16" if device == "cuda" else "float32"
         why = "bfloat16: fast on a GPU" if device == "cuda" else "no CUDA GPU found; float32 is a CPU's fast format"
     else:
         why = "as asked"
-    if dtype not in ("float32", "bfloat16", "float16"):
-        raise InputError(f"dtype is {dtype!r}; it must be one of: float32, bfloat16, float16")
+    one_of("dtype", dtype, FORMATS)
     return device, dtype, why
 
 

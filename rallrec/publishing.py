@@ -6,19 +6,22 @@ What costs minutes on a laptop is generated once by this module's commands and k
 
 import json
 import shutil
+from collections import Counter
 from datetime import date
 from pathlib import Path
 
 import numpy as np
 
+from .cache import read_folder
 from .descriptions import MAX_NEW_TOKENS, describe, description_prompt, plain
 from .errors import InputError
 from .finetuning import adapter
+from .learned_reranking import learn_reranker
 from .llm import LanguageModel, language_model
 from .loading import load
 from .paths import ROOT, published_dir
 from .pipeline import representations
-from .runs import hardware, read_metrics, values_of
+from .runs import NOTEBOOKS, asked_path, hardware, read_metrics, values_of
 from .settings import profile
 from .splits import split
 from .version import VERSION
@@ -33,11 +36,14 @@ def publish(dataset: str, llm_name: str, profile_name: str, seed: int) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     texts = write_descriptions(data, llm, folder)
     for name, inputs in (("embeddings-plain", plain(data)), ("embeddings-described", texts)):
-        rows = llm.embed(inputs).astype(np.float16)
-        keys = np.frombuffer(bytes.fromhex("".join(_keys(llm, "embed", inputs))), np.uint8).reshape(len(inputs), -1)
-        np.savez_compressed(folder / f"{name}.npz", keys=keys, rows=rows)
-    reps = representations(data, split(data), llm, size, seed)
-    trained = adapter(split(data), reps["mix3"], llm, size.borrow, **size.adapter, seed=seed)
+        keys = _keys(llm, "embed", inputs)
+        rows = dict(zip(keys, llm.embed(inputs).astype(np.float16), strict=True))
+        held = _held_before(dataset)
+        _write_rows(folder / f"{name}.npz", {key: row for key, row in rows.items() if key not in held})
+    formats = write_answers(dataset, llm, folder)
+    parts = split(data)
+    ranker = learn_reranker(parts, representations(data, parts, llm, size, seed), size.llm_k, seed=seed)
+    trained = adapter(parts, ranker, llm, size.borrow, **size.adapter, seed=seed)
     if trained.trained_on == dataset and trained.folder != folder / "adapter":
         shutil.rmtree(folder / "adapter", ignore_errors=True)
         shutil.copytree(trained.folder, folder / "adapter")
@@ -45,10 +51,12 @@ def publish(dataset: str, llm_name: str, profile_name: str, seed: int) -> Path:
         dataset=dataset,
         data_hash=data.hash,
         model=llm_name,
-        model_fingerprint=llm.fingerprint,
+        weights=llm.weights,
+        number_format=llm.format,
         descriptions=dict(
             prompt=description_prompt(data.items.iloc[0], data, llm), max_new_tokens=MAX_NEW_TOKENS, temperature=0.0
         ),
+        answers=f"of notebooks 05 and 06, by number format: {formats}",
         embeddings="mean of the last hidden states over a text's tokens, float16",
         adapter="see adapter/rallrec.json" if trained.trained_on == dataset else f"that of {trained.trained_on}",
         version=VERSION,
@@ -73,10 +81,45 @@ def write_descriptions(data, llm: LanguageModel, folder: Path) -> list[str]:
     answers = llm.generate(prompts, max_new_tokens=MAX_NEW_TOKENS)
     settings = dict(max_new_tokens=MAX_NEW_TOKENS, temperature=0.0, top_p=1.0, seed=0)
     keys = _keys(llm, "generate", prompts, **settings)
+    held = _held_before(data.name)
     with open(folder / "descriptions.jsonl", "w", encoding="utf-8") as f:
         for item, (key, answer) in enumerate(zip(keys, answers, strict=True)):
-            f.write(json.dumps(dict(item=item, key=key, answer=answer), ensure_ascii=False) + "\n")
+            if key not in held:
+                f.write(json.dumps(dict(item=item, key=key, answer=answer), ensure_ascii=False) + "\n")
     return describe(data, llm)
+
+
+def write_answers(dataset: str, llm: LanguageModel, folder: Path) -> dict[str, int]:
+    """Write ``answers.npz``: what the LLM chose in the last runs of the notebooks, by key, float64 [n, 2].
+
+    Returns:
+        How many were made in each number format.
+    """
+    logs = [path.read_text("ascii") for n in NOTEBOOKS if (path := asked_path(dataset, n)).exists()]
+    asked = dict(line.split() for log in logs for line in log.splitlines())
+    keys = sorted(asked)
+    answers = llm.cache.get(keys)
+    if missing := sum(a is None for a in answers):
+        raise InputError(f"{missing} answers of the last runs are not in the cache; run `make all` again")
+    if keys:
+        rows = [np.frombuffer(answer, np.float64) for answer in answers]
+        _write_rows(folder / "answers.npz", dict(zip(keys, rows, strict=True)))
+    return dict(Counter(asked.values()))
+
+
+def _held_before(dataset: str) -> set[str]:
+    """Keys of what the folders before this one in the alphabet hold; MovieLens-1M shares films with 100K."""
+    held = set()
+    for folder in published_dir().glob("*/"):
+        if folder.name < dataset:
+            held |= read_folder(folder).keys()
+    return held
+
+
+def _write_rows(path: Path, rows: dict[str, np.ndarray]) -> None:
+    """Rows by their keys, as `cache.read_published` reads them."""
+    keys = np.frombuffer(bytes.fromhex("".join(rows)), np.uint8).reshape(len(rows), -1)
+    np.savez_compressed(path, keys=keys, rows=np.stack(list(rows.values())))
 
 
 def _keys(llm: LanguageModel, verb: str, texts: list[str], **settings) -> list[str]:

@@ -119,7 +119,45 @@ def test_a_model_folder(llm, tmp_path):
     llm.tokenizer.save_pretrained(folder)
     copy = rr.language_model(str(folder), device="cpu", cache=Cache(tmp_path / "other"))
     assert copy.choose(TEXTS) == pytest.approx(llm.choose(TEXTS), abs=1e-6)
-    assert copy.fingerprint != llm.fingerprint
+    assert copy.weights != llm.weights
     (folder / "model.safetensors").unlink()
     with pytest.raises(rr.InputError):
         rr.language_model(str(folder))
+
+
+def test_an_answer_in_another_number_format_is_taken_and_its_key_published(llm, tmp_path, monkeypatch):
+    texts = sorted(set(TEXTS))
+    cache, asked = Cache(tmp_path / "both"), tmp_path / "asked"
+    half = rr.language_model("tiny-random", device="cpu", dtype="bfloat16", cache=cache)
+    paid = half.choose(texts[:2])
+    whole = rr.language_model("tiny-random", device="cpu", dtype="float32", cache=cache)
+    assert whole.missing("choose", texts, options=[" Yes", " No"]) == len(texts) - 2
+    in_float32 = llm.choose(texts[2:])
+    monkeypatch.setenv("RALLREC_ASKED", str(asked))
+    answers = whole.choose(texts)
+    assert (answers[:2] == paid).all()
+    assert answers[2:] == pytest.approx(in_float32, abs=1e-6)
+    assert (half.choose(texts) == answers).all()
+    keys, formats = zip(*(line.split() for line in asked.read_text().splitlines()), strict=True)
+    assert formats[:2] == ("bfloat16", "bfloat16")
+    assert set(formats[2 : len(texts)]) == {"float32"}
+    assert keys[: len(texts)] == keys[len(texts) :]  # each under the format that it was paid in
+    assert None not in cache.get(keys)
+
+
+def test_the_number_format_may_come_from_the_environment(monkeypatch):
+    monkeypatch.setenv("RALLREC_DTYPE", "bfloat16")
+    assert rr.language_model("tiny-random", device="cpu").format == "bfloat16"
+    monkeypatch.setenv("RALLREC_DTYPE", "int3")
+    with pytest.raises(rr.InputError, match="dtype is 'int3'; it must be one of: float32"):
+        rr.language_model("tiny-random")
+
+
+def test_a_spot_check_asks_past_the_cache(llm):
+    prompts = [f"a b c {n}:" for n in range(30)]
+    llm.choose(prompts)
+    assert llm.spot_check(prompts, n=7) < 1e-6
+    key = llm._key("choose", prompts[0], {"options": [" Yes", " No"]})
+    kept = llm.choose(prompts[:1])[0, 0]
+    llm.cache.put({key: np.array([kept - 0.25, 1.25 - kept]).tobytes()})
+    assert llm.spot_check(prompts, n=7) == pytest.approx(0.25, abs=1e-6)
