@@ -3,6 +3,9 @@
 The paper supervises the answer about the target only. In the labelled prompt each line of the
 history asks the same question of an earlier item, so all of them are supervised: some twenty labels
 for the price of one prompt. Every label is predicted from what stands before it, as in use.
+
+Runs unchanged under ``accelerate launch``: each process takes its share of every batch, and the
+gradients are summed, so that the batch stays what the settings say.
 """
 
 import json
@@ -18,16 +21,17 @@ import torch.nn.functional as F
 
 from .cache import digest, key_of, pack, unpack
 from .errors import InputError
+from .learned_reranking import LearnedReranker
 from .llm import LocalModel, language_model, open_model
 from .paths import data_dir, fresh, published_dir
 from .progress import Progress
-from .prompts import LABELS, labelled_history
+from .prompts import LABELS, TITLES, Details, labelled_history
 from .reproducible import reproducible
 from .reranking import select
 from .retrieval import Representation, Shown
 from .splits import Split
 
-VERSION = 1  # of this file's arithmetic; part of the adapter's key
+VERSION = 2  # of this file's arithmetic; part of the adapter's key
 LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
@@ -36,6 +40,13 @@ class AdapterSettings:
     """Settings of `adapter`.
 
     The paper's LoRA has r 8 on ``q_proj`` and ``v_proj``; a small LLM gains from all linear layers.
+
+    Attributes:
+        sequences: training samples, an equal share of them in each of the ``orders`` (selectors).
+        batch: sequences of a step, over all processes.
+        tells: what the prompts tell beside titles; see `prompts.Details`.
+        checks: times that the validation loss is looked at; the best step is kept.
+        patience: checks without a better loss after which training stops.
     """
 
     r: int = 8
@@ -48,7 +59,9 @@ class AdapterSettings:
     batch: int = 8
     k: int = 20
     orders: tuple[str, ...] = ("recent", "rerank")
+    tells: tuple[str, ...] = ()
     checks: int = 6
+    patience: int = 3
     seed: int = 0
 
 
@@ -63,15 +76,20 @@ class Curve:
 
 @dataclass(frozen=True)
 class Adapter:
-    """A trained adapter: its folder, its training curve, and the data set that it was trained on."""
+    """A trained adapter: its folder, its training curve, the data set that it was trained on, what its prompts tell."""
 
     folder: Path
     curve: Curve
     trained_on: str
+    tells: tuple[str, ...] = ()
 
 
 def adapter(
-    split: Split, items: np.ndarray | Representation, llm: LocalModel, borrow: str | None = None, **settings
+    split: Split,
+    items: np.ndarray | Representation | LearnedReranker,
+    llm: LocalModel,
+    borrow: str | None = None,
+    **settings,
 ) -> Adapter:
     """The reader's adapter: published, trained before, or trained now.
 
@@ -79,27 +97,33 @@ def adapter(
     step with the lowest loss on validation sequences. Interrupted, it goes on from the last check.
 
     Args:
-        items: the representation of the selectors that need one.
+        items: the representation of the selectors that need one, or a learned reranker, whose ``mix3`` the others take.
         llm: the model to adapt; any `LocalModel` without an adapter.
         borrow: another data set, whose published adapter is taken rather than training one, if it was
             made for this very model and none of this data set's own is there.
     """
     name = split.data.name
     s = AdapterSettings(**settings)
-    parts = [digest(p) for p in (items.parts if isinstance(items, Representation) else (items,))]
+    compared = items.representations["mix3"] if isinstance(items, LearnedReranker) else items
+    parts = [digest(p) for p in (compared.parts if isinstance(compared, Representation) else (compared,))]
     # the representation's last bits differ between machines; what is shown, and so the training text, hardly does
-    inputs = dict(step="adapter", version=VERSION, data=split.data.hash, model=llm.fingerprint, **asdict(s))
+    inputs = dict(step="adapter", version=VERSION, data=split.data.hash, model=llm.weights, **asdict(s))
     key = key_of(items=parts, **inputs)
     folder = data_dir() / ("adapters-fresh" if fresh() else "adapters") / key[:16]
     for own in (folder,) if fresh() else (published_dir() / name / "adapter", folder):
         if (record := _read(own)) and record["inputs"] == json.loads(json.dumps(inputs)):
-            return Adapter(own, Curve(**record["curve"]), name)
+            return _adapter(own, name)
     if borrow is not None and borrow != name:
         lent = published_dir() / borrow / "adapter"
-        if (record := _read(lent)) and record["inputs"]["model"] == llm.fingerprint:
-            return Adapter(lent, Curve(**record["curve"]), borrow)
+        if (record := _read(lent)) and record["inputs"]["model"] == llm.weights:
+            return _adapter(lent, borrow)
     _train(split, items, llm, s, key, folder, inputs)
-    return Adapter(folder, Curve(**_read(folder)["curve"]), name)
+    return _adapter(folder, name)
+
+
+def _adapter(folder: Path, trained_on: str) -> Adapter:
+    record = _read(folder)
+    return Adapter(folder, Curve(**record["curve"]), trained_on, tuple(record["inputs"].get("tells", ())))
 
 
 def open_adapted(llm: LocalModel, folder: Path) -> LocalModel:
@@ -118,14 +142,16 @@ def _read(folder: Path) -> dict | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
-def sequences(shown: Shown, llm: LocalModel) -> list[tuple[list[int], list[int], list[bool]]]:
+def sequences(
+    shown: Shown, llm: LocalModel, details: Details = TITLES
+) -> list[tuple[list[int], list[int], list[bool]]]:
     """Token ids of each labelled prompt with its target's label, where the labels stand, and what they are.
 
     Raises:
         InputError: the tokenizer spells a label in more than one token.
     """
     texts, ends, truths = [], [], []
-    for (text, labels), liked in zip(labelled_history(shown), shown.samples.liked, strict=True):
+    for (text, labels), liked in zip(labelled_history(shown, details), shown.samples.liked, strict=True):
         text += f" {LABELS[0] if liked else LABELS[1]}"
         texts.append(text)
         ends.append([end for end, _ in labels] + [len(text)])
@@ -151,67 +177,117 @@ def _label_losses(model, padded: torch.Tensor, places: list[list[int]]) -> torch
 
 
 def _train(split, items, llm: LocalModel, s: AdapterSettings, key: str, folder: Path, inputs: dict) -> None:
+    from accelerate import PartialState
+    from accelerate.utils import reduce
     from peft import LoraConfig, get_peft_model
 
-    train = _drawn(split.train, s.sequences, items, s, llm)
-    valid = _drawn(split.valid, s.valid_sequences, items, s, llm)
-    base = open_model(llm.name, None, *_place(llm), llm.cache).model  # LoRA changes it: a copy
+    processes = PartialState(cpu=llm.model.device.type == "cpu")  # one, but under `accelerate launch`
+    rank, world = processes.process_index, processes.num_processes
+    if s.batch < world:
+        raise InputError(f"a batch of {s.batch} sequences can't be shared by {world} processes; launch fewer")
+    details = Details.of(s.tells, split)
+    train = _drawn(split.train, s.sequences, items, s, llm, details)
+    valid = _drawn(split.valid, s.valid_sequences, items, s, llm, details)
+    device, dtype = _place(llm)
+    base = open_model(llm.name, None, device if world == 1 else str(processes.device), dtype, llm.cache)
+    model = base.model  # LoRA changes it: a copy
+
+    def summed(x: torch.Tensor) -> torch.Tensor:
+        """Over all processes."""
+        return reduce(x, "sum") if world > 1 else x
+
+    def mean_loss(batch, learn: bool = False) -> float:
+        """Mean loss over a batch's labels; if ``learn``, this process's part of the gradient is added up, too.
+
+        A few sequences at a time, as the model reads them: their activations are what takes memory.
+        """
+        mine, n = batch[rank::world], sum(len(labels) for _, labels, _ in batch)
+        loss = torch.zeros((), device=model.device)
+        for rows in base._batches([ids for ids, _, _ in mine], base.batch_tokens):
+            few = [mine[i] for i in rows]
+            part = _label_losses(model, base._padded([f[0] for f in few]), [f[1] for f in few]).sum() / n
+            if learn:
+                part.backward()
+            loss += part.detach()
+        return summed(loss).item()
+
+    @torch.inference_mode()
+    def validation_loss() -> float:
+        model.eval()
+        batches = _batches(valid, s.batch)
+        labels = [sum(len(sequence[1]) for sequence in b) for b in batches]
+        return float(np.average([mean_loss(b) for b in batches], weights=labels))
+
     with reproducible(s.seed):
         config = LoraConfig(r=s.r, lora_alpha=s.alpha, lora_dropout=s.dropout, target_modules=list(s.modules))
-        peft_model = get_peft_model(base, config)
-        weights = [p for p in base.parameters() if p.requires_grad]
-        n_steps = len(train) // s.batch
-        if not n_steps:
+        peft_model = get_peft_model(model, config)
+        weights = [p for p in model.parameters() if p.requires_grad]
+        steps = [b for b in _batches(train, s.batch) if len(b) == s.batch]
+        if not steps:
             raise InputError(f"{len(train)} training sequences are too few for a batch of {s.batch}")
-        every = max(1, n_steps // s.checks)
+        every = max(1, len(steps) // s.checks)
         optimizer = torch.optim.AdamW(weights, lr=s.learning_rate, weight_decay=0.0)
-        curve, best, best_loss, done = Curve(), None, np.inf, 0
+        curve, best, best_loss, stale, done = Curve(), None, np.inf, 0, 0
         resume = key_of(checkpoint=key)
         (blob,) = llm.cache.get([resume])
         if blob is not None:
             state = unpack(blob)
-            done, best_loss = int(state["done"]), float(state["best_loss"])
+            done, best_loss, stale = int(state["done"]), float(state["best_loss"]), int(state["stale"])
             curve = Curve(**json.loads(str(state["curve"])))
             best = [torch.as_tensor(state[f"best{i}"]) for i in range(len(weights))]
             for i, w in enumerate(weights):
                 w.data.copy_(torch.as_tensor(state[f"w{i}"]))
-                moments = {"exp_avg": torch.as_tensor(state[f"m{i}"]), "exp_avg_sq": torch.as_tensor(state[f"v{i}"])}
+                moments = {
+                    "exp_avg": torch.as_tensor(state[f"m{i}"]).to(w.device),
+                    "exp_avg_sq": torch.as_tensor(state[f"v{i}"]).to(w.device),
+                }
                 optimizer.state[w] = {"step": torch.tensor(float(done)), **moments}
         losses = []
-        with Progress("adapter", n_steps, "step") as progress:
+        with Progress("adapter", len(steps), "step") as progress:
             progress.add(done)
-            for step in range(done, n_steps):
+            for step in range(done, len(steps)):
+                if stale >= s.patience:
+                    break
                 torch.manual_seed(s.seed * 1_000_003 + step)  # dropout is the same after a resumption
-                base.train()
+                model.train()
                 for group in optimizer.param_groups:
-                    group["lr"] = s.learning_rate * _schedule(step, n_steps)
-                batch = train[step * s.batch : (step + 1) * s.batch]
-                loss = _label_losses(base, llm._padded([b[0] for b in batch]), [b[1] for b in batch]).mean()
+                    group["lr"] = s.learning_rate * _schedule(step, len(steps))
                 optimizer.zero_grad()
-                loss.backward()
+                losses.append(mean_loss(steps[step], learn=True))
+                if world > 1:
+                    for w in weights:
+                        w.grad = summed(w.grad if w.grad is not None else torch.zeros_like(w))
                 torch.nn.utils.clip_grad_norm_(weights, 1.0)
                 optimizer.step()
-                losses.append(loss.item())
                 progress.add()
-                if (step + 1) % every and step + 1 < n_steps:
+                if (step + 1) % every and step + 1 < len(steps):
                     continue
                 curve.step.append(step + 1)
                 curve.train.append(round(float(np.mean(losses)), 4))
-                curve.valid.append(round(_validation_loss(base, llm, valid, s.batch), 4))
+                curve.valid.append(round(validation_loss(), 4))
                 losses.clear()
                 if curve.valid[-1] < best_loss:
-                    best, best_loss = [w.detach().clone() for w in weights], curve.valid[-1]
-                state = {"done": np.array(step + 1), "best_loss": np.array(best_loss)}
-                state["curve"] = np.array(json.dumps(asdict(curve)))
-                for i, w in enumerate(weights):
-                    moments = optimizer.state[w]
-                    state |= {f"w{i}": w.detach().cpu().numpy(), f"best{i}": best[i].cpu().numpy()}
-                    state |= {f"m{i}": moments["exp_avg"].cpu().numpy(), f"v{i}": moments["exp_avg_sq"].cpu().numpy()}
-                llm.cache.put({resume: pack(state)})
+                    best, best_loss, stale = [w.detach().clone() for w in weights], curve.valid[-1], 0
+                else:
+                    stale += 1
+                if processes.is_main_process:
+                    state = {"done": np.array(step + 1), "best_loss": np.array(best_loss), "stale": np.array(stale)}
+                    state["curve"] = np.array(json.dumps(asdict(curve)))
+                    for i, w in enumerate(weights):
+                        state |= {f"w{i}": w.detach().cpu().numpy(), f"best{i}": best[i].cpu().numpy()}
+                        moments = {"m": optimizer.state[w]["exp_avg"], "v": optimizer.state[w]["exp_avg_sq"]}
+                        state |= {f"{name}{i}": moment.cpu().numpy() for name, moment in moments.items()}
+                    llm.cache.put({resume: pack(state)})
         for w, b in zip(weights, best, strict=True):
             w.data.copy_(b)
-    _save(peft_model, folder, {"inputs": inputs, "curve": asdict(curve)})
-    llm.cache.forget(resume)
+    if processes.is_main_process:
+        _save(peft_model, folder, {"inputs": inputs, "curve": asdict(curve)})
+        llm.cache.forget(resume)
+    processes.wait_for_everyone()
+
+
+def _batches(sequences: list, size: int) -> list[list]:
+    return [sequences[i : i + size] for i in range(0, len(sequences), size)]
 
 
 def _schedule(step: int, n_steps: int) -> float:
@@ -219,24 +295,15 @@ def _schedule(step: int, n_steps: int) -> float:
     return min(1.0, (step + 1) / max(1, n_steps // 10)) * (0.5 + 0.5 * math.cos(math.pi * step / n_steps))
 
 
-def _drawn(samples, n: int, items, s: AdapterSettings, llm: LocalModel):
+def _drawn(samples, n: int, items, s: AdapterSettings, llm: LocalModel, details: Details):
     """Sequences of ``n`` samples, in random order, an equal share of them in each of the orders."""
     rows = np.random.default_rng(s.seed).permutation(samples.draw(n, s.seed))
     parts = []
     for order, part in zip(s.orders, np.array_split(rows, len(s.orders)), strict=True):
-        parts.append(sequences(select(samples.take(part), order, items, s.k), llm))
+        by = items.representations["mix3"] if isinstance(items, LearnedReranker) and order != "learned" else items
+        parts.append(sequences(select(samples.take(part), order, by, s.k), llm, details))
     mixed = [sequence for part in parts for sequence in part]
     return [mixed[i] for i in np.random.default_rng(s.seed + 1).permutation(len(mixed))]
-
-
-@torch.inference_mode()
-def _validation_loss(model, llm: LocalModel, valid, batch: int) -> float:
-    model.eval()
-    losses = []
-    for i in range(0, len(valid), batch):
-        part = valid[i : i + batch]
-        losses.append(_label_losses(model, llm._padded([b[0] for b in part]), [b[1] for b in part]))
-    return float(torch.cat(losses).mean())
 
 
 def _save(peft_model, folder: Path, record: dict) -> None:
