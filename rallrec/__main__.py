@@ -43,6 +43,18 @@ def _parser() -> argparse.ArgumentParser:
     check = command("check", _check, "compare the last run with the recorded values")
     check.add_argument("datasets", nargs="+")
     command("adapter", _adapter, "train the reader's LoRA adapter", "dataset", "llm", "profile", "seed")
+    seeds = command("seeds", _seeds, "publish answers of adapters of other seeds", "dataset", "llm", "profile")
+    seeds.add_argument("seeds", nargs="+", type=int)
+    ablate = command("ablate", _ablate, "one row of an ablation", "dataset", "llm", "profile", "seed")
+    ablate.add_argument("--reader", default="vote", help="vote (default), llm (with its adapter), zero-shot (without)")
+    ablate.add_argument("--representation", default="mix3")
+    ablate.add_argument("--selector", default="rerank")
+    ablate.add_argument("--edges")
+    ablate.add_argument("--weights", nargs=3, type=float, default=(1, 1, 1))
+    ablate.add_argument("--recent", type=float, default=1 / 3)
+    ablate.add_argument("--temperature", type=float)
+    for name in ("k", "layers"):
+        ablate.add_argument(f"--{name}", type=int)
     command("publish", _publish, "write the repository's artefacts of a data set", "dataset", "llm", "profile", "seed")
     command("record", _record, "make the last run's values the recorded ones", "dataset")
     command("overview", _overview, "tables and figures across data sets", "llm", "profile", "seed")
@@ -87,20 +99,33 @@ def _check(args) -> int:
 
 
 def _adapter(args) -> None:
+    from .ablations import study
     from .finetuning import adapter
-    from .llm import language_model
-    from .loading import load
-    from .pipeline import representations
-    from .settings import profile
-    from .splits import split
 
-    data, llm, size = load(args.dataset), language_model(args.llm), profile(args.profile)
-    parts = split(data)
-    items = representations(data, parts, llm, size, args.seed)["mix3"]
-    trained = adapter(parts, items, llm, **size.adapter, seed=args.seed)
+    made = study(args.dataset, args.llm, args.profile, args.seed)
+    trained = adapter(made.split, made.ranker, made.llm, **made.size.adapter, seed=args.seed)
     for step, train, valid in zip(trained.curve.step, trained.curve.train, trained.curve.valid, strict=True):
         print(f"step {step:>5}: loss {train:.4f}, on validation {valid:.4f}")
     print(trained.folder)
+
+
+def _seeds(args) -> None:
+    from .ablations import study
+    from .adapter_seeds import publish
+
+    made = study(args.dataset, args.llm, args.profile, 0)
+    print(publish(made.split, made.ranker, made.llm, made.size, args.seeds))
+
+
+def _ablate(args) -> None:
+    from .ablations import Choice, study
+    from .figures import markdown, with_intervals
+
+    made = study(args.dataset, args.llm, args.profile, args.seed)
+    named = {f: getattr(args, f) for f in Choice.__dataclass_fields__}
+    choice = Choice(**named | {"weights": tuple(args.weights)})
+    table = made.row(choice, args.reader)
+    print(markdown(with_intervals(table, {"auc": "AUC", "log_loss": "log loss", "difference": "AUC, difference"})))
 
 
 def _publish(args) -> None:

@@ -1,78 +1,181 @@
-"""Ablations: one part of the method changed at a time, judged by the fast reader or by the LLM."""
+"""Ablations: one thing changed at a time, judged by the fast reader or by the LLM.
 
-from collections.abc import Callable, Sequence
+A row of a table is a `Choice`; the notebook and ``rallrec ablate`` make it in the same way.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from .evaluation import auc, platt
-from .recommending import vote
+from .alignment import train_alignment
+from .descriptions import describe
+from .errors import InputError, one_of
+from .evaluation import auc, platt, results_table
+from .finetuning import adapter, open_adapted
+from .learned_reranking import LearnedReranker, learn_reranker
+from .lightgcn import train_lightgcn
+from .llm import LanguageModel, language_model
+from .loading import load
+from .pipeline import representations, warm_items
+from .prompts import Details
+from .recommending import recommend, vote
 from .reranking import SELECTORS, select
-from .retrieval import Representation
-from .splits import Samples, Split
-
-# what is changed, representation, selector; the full method first
-PARTS = (
-    ("RALLRec, all parts", "mix3", "rerank"),
-    ("without reranker", "mix3", "high"),
-    ("without alignment", "mix", "rerank"),
-    ("without descriptions (plain text)", "mix3-plain", "rerank"),
-    ("without collaborative (text alone)", "text", "rerank"),
-    ("without text (collaborative alone)", "colla", "rerank"),
-    ("without retrieval (last K)", None, "recent"),
-)
+from .retrieval import Representation, Shown, mix
+from .settings import Profile, profile
+from .splits import Samples, Split, split
 
 
-def calibrated_vote(
-    split: Split, samples: Samples, selector: str, items: Representation | None, k: int, recent: float = 1 / 3
-) -> np.ndarray:
-    """The vote's P(like), its logistic calibration fitted on validation samples, float64 [n_samples]."""
-    scores = [vote(select(part, selector, items, k, recent)) for part in (split.valid, samples)]
-    return platt(scores[0], split.valid.liked)(scores[1])
+@dataclass(frozen=True)
+class Choice:
+    """The method with some of its parts chosen otherwise; the defaults are the paper's.
 
-
-def parts_removed(
-    representations: dict[str, Representation], predict: Callable[[str, Representation | None], np.ndarray]
-) -> dict[str, np.ndarray]:
-    """Predictions of the full method and of each with one part removed, by `PARTS`' labels.
-
-    Args:
-        predict: maps a selector and a representation to P(like).
+    Attributes:
+        representation: ``txt text colla ssl mix mix2 mix3 hybrid mix3-plain``.
+        selector: ``recent high sequential rerank learned``.
+        k: history items shown; None takes the profile's. recent: share of recent items under ``rerank``.
+        weights: of text, collaborative and aligned part in ``mix3``.
+        layers, edges: of LightGCN. temperature: of the alignment. None takes the profile's.
     """
-    return {label: predict(selector, representations.get(kind)) for label, kind, selector in PARTS}
+
+    representation: str = "mix3"
+    selector: str = "rerank"
+    k: int | None = None
+    recent: float = 1 / 3
+    weights: tuple[float, float, float] = (1, 1, 1)
+    layers: int | None = None
+    edges: str | None = None
+    temperature: float | None = None
+
+    def command(self, dataset: str, reader: str = "vote") -> str:
+        """The command line that makes this row; ``reader`` is one of `READERS`."""
+        said = [f"rallrec ablate --dataset {dataset}"] + ([f"--reader {reader}"] if reader != "vote" else [])
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if value != f.default:
+                values = value if isinstance(value, tuple) else (value,)
+                said.append(f"--{f.name} " + " ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in values))
+        return " ".join(said)
 
 
-def grid(
-    samples: Samples,
-    representations: dict[str, Representation],
-    k: int,
-    selectors: Sequence[str] = SELECTORS,
-) -> pd.DataFrame:
-    """AUC of the vote, a row a representation, a column a selector."""
-    rows = {
-        name: {s: auc(samples.liked, vote(select(samples, s, items, k))) for s in selectors}
-        for name, items in representations.items()
-    }
-    return pd.DataFrame(rows).T
+READERS = ("vote", "llm", "zero-shot")  # the last is the LLM without its adapter
+FULL = "RALLRec, all parts"
+PARTS = {
+    FULL: Choice(),
+    "without reranker": Choice(selector="high"),
+    "without alignment": Choice("mix"),
+    "without mixture (aligned part alone)": Choice("ssl"),
+    "without descriptions (plain text)": Choice("mix3-plain"),
+    "without collaborative (text alone)": Choice("text"),
+    "without text (collaborative alone)": Choice("colla"),
+    "without retrieval (last K)": Choice(selector="recent"),
+    "learned reranker for the rule": Choice(selector="learned"),
+}
+WEIGHTS = ((1, 1, 1), (2, 1, 1), (1, 2, 1), (1, 1, 2), (1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 1, 1), (1, 1, 0), (1, 0, 1))
+LAYERS = (0, 1, 2, 3)
+TEMPERATURES = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
-def over_k(samples: Samples, choices: dict[str, tuple[str, Representation | None]], ks: Sequence[int]) -> pd.DataFrame:
-    """AUC of the vote over K; ``choices`` maps a label to selector and representation. Columns: choice, k, auc."""
-    return pd.DataFrame(
-        [
-            dict(choice=label, k=k, auc=auc(samples.liked, vote(select(samples, selector, items, k))))
-            for label, (selector, items) in choices.items()
-            for k in ks
-        ]
-    )
+@dataclass(eq=False)
+class Study:
+    """All that choices are made of.
+
+    Attributes:
+        llm: the LLM, without an adapter.
+        representations: by name, as `pipeline.representations` gives them. text: [n_items, d_llm], described.
+    """
+
+    split: Split
+    llm: LanguageModel
+    representations: dict[str, Representation]
+    text: np.ndarray
+    size: Profile
+    seed: int = 0
+
+    @cached_property
+    def ranker(self) -> LearnedReranker:
+        """The learned reranker, fitted when it is first asked for."""
+        return learn_reranker(self.split, self.representations, self.size.llm_k, seed=self.seed)
+
+    @cached_property
+    def adapted(self) -> tuple[LanguageModel, Details]:
+        """The LLM with its adapter, and what its prompts tell."""
+        trained = adapter(self.split, self.ranker, self.llm, self.size.borrow, **self.size.adapter, seed=self.seed)
+        return open_adapted(self.llm, trained.folder), Details.of(trained.tells, self.split)
+
+    def items(self, choice: Choice) -> Representation:
+        """The representation that a choice asks for."""
+        graph = {n: v for n, v in (("layers", choice.layers), ("edges", choice.edges)) if v is not None}
+        trained = graph or choice.temperature is not None
+        if not trained and choice.weights == (1, 1, 1):
+            one_of("representation", choice.representation, self.representations)
+            return self.representations[choice.representation]
+        if choice.representation not in ("mix3", "colla"):
+            raise InputError(f"representation is {choice.representation!r}; only mix3 and colla have such settings")
+        colla, ssl = (self.representations[n].parts[0] for n in ("colla", "ssl"))
+        if graph:  # these graphs are trained for fewer epochs, so compare them with each other
+            settings = self.size.lightgcn | {"epochs": self.size.released_epochs} | graph
+            colla = train_lightgcn(self.split, **settings, seed=self.seed).items
+        if trained:
+            settings = self.size.alignment | ({} if choice.temperature is None else {"temperature": choice.temperature})
+            ssl = train_alignment(self.text, colla, warm_items(self.split), **settings, seed=self.seed).ssl
+        parts = (colla,) if choice.representation == "colla" else (mix(self.text, colla, ssl, choice.weights),)
+        return Representation("yours", parts)
+
+    def shown(self, choice: Choice, samples: Samples, k: int | None = None) -> Shown:
+        """What is shown of each sample."""
+        k = choice.k or k or self.size.k
+        if choice.selector == "learned":
+            return self.ranker.select(samples, k)
+        items = None if choice.selector == "recent" else self.items(choice)
+        return select(samples, choice.selector, items, k, choice.recent)
+
+    def vote(self, choice: Choice) -> np.ndarray:
+        """The vote's P(like) of the test samples, its logistic calibration fitted on validation samples."""
+        scores = [vote(self.shown(choice, part)) for part in (self.split.valid, self.split.test)]
+        return platt(scores[0], self.split.valid.liked)(scores[1])
+
+    def ask(self, choice: Choice, samples: Samples, adapted: bool = True) -> np.ndarray:
+        """The LLM's P(like) of the samples, with its adapter or as it is; the same prompts for both."""
+        llm, details = self.adapted
+        return recommend(self.shown(choice, samples, self.size.llm_k), llm if adapted else self.llm, details=details)
+
+    def asked(self) -> Samples:
+        """The test samples that the LLM answers in ablations."""
+        return self.split.test.take(self.split.test.draw(self.size.ablation_samples, self.seed))
+
+    def row(self, choice: Choice, reader: str = "vote") -> pd.DataFrame:
+        """One row of the tables, with the full method beside it: `evaluation.results_table`."""
+        one_of("reader", reader, READERS)
+        if reader == "vote":
+            return results_table(self.split.test, {"this row": self.vote(choice), FULL: self.vote(Choice())}, FULL)
+        asked = self.asked()
+        p = {"this row": self.ask(choice, asked, reader == "llm"), FULL: self.ask(Choice(), asked)}
+        return results_table(asked, p, FULL)
+
+    def auc(self, choice: Choice) -> float:
+        """AUC of the vote on the test samples."""
+        return auc(self.split.test.liked, vote(self.shown(choice, self.split.test)))
+
+    def grid(self, representations: Sequence[str], selectors: Sequence[str] = SELECTORS) -> pd.DataFrame:
+        """AUC of the vote, a row a representation, a column a selector."""
+        return pd.DataFrame({r: {s: self.auc(Choice(r, s)) for s in selectors} for r in representations}).T
+
+    def over(self, field: str, values: Sequence, choices: dict[str, Choice]) -> pd.DataFrame:
+        """AUC of the vote over values of one field, for each of ``choices``. Columns: choice, ``field``, auc."""
+        return pd.DataFrame(
+            [
+                {"choice": label, field: value, "auc": self.auc(replace(choice, **{field: value}))}
+                for label, choice in choices.items()
+                for value in values
+            ]
+        )
 
 
-def over_recent(samples: Samples, representations: dict[str, Representation], k: int, shares: Sequence[float]):
-    """AUC of the vote over the reranker's share of recent items. Columns: representation, share, auc."""
-    return pd.DataFrame(
-        [
-            dict(representation=name, share=r, auc=auc(samples.liked, vote(select(samples, "rerank", items, k, r))))
-            for name, items in representations.items()
-            for r in shares
-        ]
-    )
+def study(dataset: str, llm_name: str, profile_name: str, seed: int) -> Study:
+    """A `Study` from names, as the command line gives them."""
+    data, llm, size = load(dataset), language_model(llm_name), profile(profile_name)
+    parts = split(data)
+    return Study(parts, llm, representations(data, parts, llm, size, seed), llm.embed(describe(data, llm)), size, seed)

@@ -28,8 +28,10 @@ from matplotlib.figure import Figure
 from . import figures
 from .cache import key_of
 from .errors import InputError, at_least, one_of
+from .knobs import Knobs
 from .loading import load, name_of
 from .paths import ROOT, data_dir
+from .reranking import SELECTORS
 from .settings import profile
 from .version import VERSION
 
@@ -82,6 +84,7 @@ class Run:
         staging = os.environ.get("RALLREC_STAGING")
         self._staging = Path(staging) if staging else None
         self._values: dict[str, float] = {}
+        self._seconds: dict[str, float] = {}
         figures.use_style()
 
     def __repr__(self) -> str:
@@ -109,15 +112,47 @@ class Run:
             figures.save(figure, self._folder() / name)
         plt.show()
 
+    def sliders(self, knobs: Knobs, k: int):
+        """Sliders for the knobs, in a notebook opened by hand where ipywidgets is installed; otherwise a word."""
+        if self._staging:
+            return Markdown("*Sliders appear here in a notebook that is opened by hand.*")
+        try:
+            from ipywidgets import FloatSlider, IntSlider, interact
+        except ImportError:
+            return Markdown("*For sliders: `pip install ipywidgets`.*")
+
+        def turn(representation: str, selector: str, k: int, recent: float, text: float, colla: float, ssl: float):
+            weights = (text, colla, ssl) if representation == "mix3" else (1, 1, 1)
+            mine = knobs.turn(representation=representation, selector=selector, k=k, recent=recent, weights=weights)
+            return self.show(figures.with_intervals(mine, {"auc": "AUC", "difference": "minus RALLRec's"}))
+
+        weight = {name: FloatSlider(1, min=0, max=3, step=0.25) for name in ("text", "colla", "ssl")}
+        return interact(
+            turn,
+            representation=list(knobs.representations)[::-1],
+            selector=SELECTORS[::-1],
+            k=IntSlider(k, min=1, max=50),
+            recent=FloatSlider(1 / 3, min=0, max=1, step=1 / 12),
+            **weight,
+        )
+
     def say(self, text: str) -> Markdown:
         """A sentence whose numbers come from the run."""
         return Markdown(text)
+
+    @contextmanager
+    def timed(self, row: str):
+        """Keep the seconds that a table's row takes, for ``metrics.json``: not shown, since each run has its own."""
+        began = time.monotonic()
+        yield
+        self._seconds[row] = round(time.monotonic() - began, 1)
 
     def record(self, **values) -> None:
         """Keep named values (numbers, or nested dicts of them) for ``metrics.json``."""
         self._values |= flat(values)
         if self._staging:
             _write_json(self._staging / "metrics.json", self._values)
+            _write_json(self._staging / "seconds.json", self._seconds)
 
     def _folder(self) -> Path:
         folder = self._staging / "figures"
@@ -193,7 +228,9 @@ def execute(notebook: str, parameters: dict) -> Path:
         staging = Path(tmp)
         executed = staging / f"{notebook}.ipynb"
         with (
-            _environment(RALLREC_STAGING=tmp, RALLREC_PROGRESS=str(staging / "progress")),
+            _environment(
+                RALLREC_STAGING=tmp, RALLREC_PROGRESS=str(staging / "progress"), RALLREC_ASKED=str(staging / "asked")
+            ),
             _reported(notebook, staging),
         ):
             try:
@@ -238,11 +275,15 @@ def _put_in_place(staging: Path, notebook: str, dataset: str, parameters: dict, 
         folder.mkdir(parents=True, exist_ok=True)
     values = json.loads((staging / "metrics.json").read_text(encoding="utf-8"))
     made = dict(hardware=hardware(), seconds=round(seconds))
+    if rows := json.loads((staging / "seconds.json").read_text(encoding="utf-8")):
+        made["rows"] = rows
     with open(data_dir() / "outputs.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for path in sorted((staging / "figures").glob("*")):
             os.replace(path, pictures / path.name)
         os.replace(staging / f"{notebook}.ipynb", runs / f"{notebook}.ipynb")
+        if (staging / "asked").exists():
+            os.replace(staging / "asked", asked_path(name, notebook))
         metrics = read_metrics(name)
         head = dict(
             dataset=name,
@@ -261,6 +302,13 @@ def _put_in_place(staging: Path, notebook: str, dataset: str, parameters: dict, 
         _write_json(part, head | {"notebooks": dict(sorted(parts.items()))})
         os.replace(part, runs / "metrics.json")
     return runs / f"{notebook}.ipynb"
+
+
+def asked_path(dataset: str, notebook: str) -> Path:
+    """Where a run keeps the cache keys of what it asked the LLM to choose."""
+    folder = data_dir() / "asked"
+    folder.mkdir(exist_ok=True)
+    return folder / f"{dataset}-{notebook}"
 
 
 def read_metrics(dataset: str) -> dict:
