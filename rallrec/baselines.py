@@ -36,7 +36,7 @@ class BaselineSettings:
         dimensions: of each field's embedding.
         decay: weight decay of the embeddings and layers (AdamW).
         history: last ratings that a model sees, as a bag of liked and one of disliked items; DIN attends to them.
-        most: training samples; of more, so many are drawn. None takes all.
+        most: training samples; of more, so many are drawn, as for LightGBM.
         batch: samples of a step; more where an epoch would have over ``most_steps`` steps.
         checks: times an epoch that AUC is looked at, on at most `STOP_SAMPLES` of validation; the best weights
             are kept, ``patience`` checks without a rise stop.
@@ -48,7 +48,7 @@ class BaselineSettings:
     learning_rate: float = 1e-3
     decay: float = 1e-3
     history: int = 20
-    most: int | None = None
+    most: int = 200_000
     batch: int = 2048
     most_steps: int = 100
     epochs: int = 20
@@ -80,7 +80,8 @@ def tuned(model: str, split: Split, grid: list[dict], seed: int = 0) -> tuple[di
 
     Compared on at most `TUNING_SAMPLES` of the training samples.
     """
-    most = TUNING_SAMPLES if len(split.train) > TUNING_SAMPLES else None  # None: this very training will be used
+    # where they are all, the best of these trainings is the one that will be used
+    most = TUNING_SAMPLES if len(split.train) > TUNING_SAMPLES else BaselineSettings.most
     aucs = [baseline(model, split, **choice, most=most, seed=seed)[0] for choice in grid]
     table = pd.DataFrame(grid).assign(valid_auc=aucs)
     return grid[int(table["valid_auc"].argmax())], table
@@ -178,7 +179,7 @@ def _model(name: str, sizes: dict[str, int], s: BaselineSettings) -> torch.nn.Mo
 
 def _train(name: str, split: Split, s: BaselineSettings) -> dict[str, np.ndarray]:
     inputs, sizes = {}, {}
-    train = split.train if s.most is None else split.train.take(split.train.draw(s.most, s.seed))
+    train = split.train.take(split.train.draw(s.most, s.seed))
     for part, samples in (("train", train), ("valid", split.valid), ("test", split.test)):
         values, sizes = fields(split, samples, s.history)
         inputs[part] = {n: torch.as_tensor(v) for n, v in values.items()}

@@ -49,7 +49,7 @@ PROFILES = {
     "quick": Profile(
         k=10,
         llm_k=10,
-        llm_samples=400,
+        llm_samples=500,
         ablation_samples=100,
         valid_samples=300,
         seed_samples=500,

@@ -65,7 +65,7 @@ def test_the_best_of_a_grid(tiny_split, monkeypatch):
     assert table.decay.tolist() == [0.01, 0.1, 1.0]
     monkeypatch.setattr(baselines, "TUNING_SAMPLES", 50)
     tuned("DIN", tiny_split, [dict(decay=0.1)])
-    assert budgets == [None, None, None, 50]
+    assert budgets == [200_000, 200_000, 200_000, 50]
 
 
 def test_training_on_some_of_the_samples(tiny_split, cache):

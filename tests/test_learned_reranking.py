@@ -38,6 +38,7 @@ def test_the_likeliest_to_agree_is_last(tiny_split, ranker):
     full = (more.real.sum(1) == 6) & (fewer.real.sum(1) == 2)
     assert full.any()
     assert (more.position[full, -2:] == fewer.position[full]).all()
+    assert (ranker.select(tiny_split.test, 20).real.sum(1) == np.minimum(tiny_split.test.n_earlier, 12)).all()  # pool
 
 
 def test_ratings_are_not_read(tiny_split, representations):
