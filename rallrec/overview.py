@@ -14,6 +14,7 @@ from .runs import output_root, read_metrics
 TABLES = {
     "main": ("05_main", "method", "auc", "AUC of every reader, the LLM's on a sample"),
     "fast_readers": ("05_fast_readers", "method", "auc", "AUC without an LLM, all test samples"),
+    "claims": ("05_claims", "claim", "difference", "difference of AUC"),
     "released": ("06_released", "protocol", "difference", "change of AUC against strict"),
 }
 
@@ -50,6 +51,21 @@ def across(datasets: list[str], table: str, label: str, value: str) -> pd.DataFr
     return pd.concat(parts, ignore_index=True)
 
 
+def made_by(dataset: str) -> pd.DataFrame:
+    """The rows of a data set's main ablations with the command that makes each, its seconds and hardware.
+
+    Answers of the LLM that were in the cache took no time.
+    """
+    made = read_metrics(dataset)["notebooks"]["06_ablations"]["made"]
+    parts = []
+    for table, reader in (("06_parts_vote", ""), ("06_parts_llm", "LLM, ")):
+        rows = pd.read_csv(output_root() / "figures" / dataset / f"{table}.csv")
+        seconds = [f"{made['rows'][reader + row]:g}" for row in rows.method]
+        named = dict(row=reader + rows.method, samples=rows.n, AUC=rows.auc, command=rows.command, seconds=seconds)
+        parts.append(pd.DataFrame(named | {"hardware": made["hardware"]}))
+    return pd.concat(parts, ignore_index=True)
+
+
 def write_overview(llm: str, profile: str, seed: int) -> Path:
     """Write ``figures/overview/``: each of `TABLES` with a column a data set, and as a figure."""
     datasets = comparable(llm, profile, seed)
@@ -68,6 +84,10 @@ def write_overview(llm: str, profile: str, seed: int) -> Path:
         wide = wide.rename_axis(None, axis=1).reset_index()
         figures.save_table(long, wide, folder / name)
         figures.save(figures.across(long, label, value, heading), folder / name)
+    for name in datasets:
+        rows = made_by(name)
+        shown = rows.assign(AUC=rows.AUC.map("{:.3f}".format), command="`" + rows.command + "`")
+        figures.save_table(rows, shown, folder / f"commands-{name}")
     made = {d: read_metrics(d)["data_hash"] for d in datasets}
     settings = dict(llm=llm, profile=profile, seed=seed, data=made)
     (folder / "settings.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")

@@ -12,7 +12,7 @@ from .publishing import reference_path
 from .runs import output_root, read_metrics, values_of
 
 # seconds on two cores that published artefacts save (their provenance's hardware); paid under FRESH=1
-FRESH_SECONDS = {"01_descriptions": 900, "02_text_embeddings": 450, "05_recommendation": 1200}
+FRESH_SECONDS = {"01_descriptions": 900, "02_text_embeddings": 450, "05_recommendation": 3600, "06_ablations": 600}
 MEMORY_GIB = 5
 DISK_GIB = 3  # environment 1.9, model 0.65, the rest small
 

@@ -25,13 +25,21 @@ def outputs(tmp_path, monkeypatch):
         ("tiny", "quick", ("a",)),
     ):
         (tmp_path / "papermill_runs" / name).mkdir(parents=True)
-        metrics = dict(SETTINGS, profile=profile, other_parameters={}, data_hash=f"hash of {name}", notebooks={})
+        metrics = dict(SETTINGS, profile=profile, other_parameters={}, data_hash=f"hash of {name}")
+        made = dict(
+            hardware="a machine", seconds=9, rows={f"{reader}{row}": 1.5 for row in rows for reader in ("", "LLM, ")}
+        )
+        metrics["notebooks"] = {"06_ablations": dict(values={}, made=made)}
         (tmp_path / "papermill_runs" / name / "metrics.json").write_text(json.dumps(metrics))
         folder = tmp_path / "figures" / name
         folder.mkdir(parents=True)
         auc = pd.DataFrame([dict(method=m, auc=0.7, auc_low=0.6, auc_high=0.8, n=1234) for m in rows])
         for table in ("05_main", "05_fast_readers"):
             auc.to_csv(folder / f"{table}.csv", index=False)
+        for reader in ("vote", "llm"):
+            auc.assign(command="rallrec ablate --k 3").to_csv(folder / f"06_parts_{reader}.csv", index=False)
+        claim = dict(claim="c", difference=0.1, difference_low=0.05, difference_high=0.2, n=9, verdict="holds")
+        pd.DataFrame([claim]).to_csv(folder / "05_claims.csv", index=False)
         change = dict(
             reader="vote", protocol="p", auc=0.7, difference=0.1, difference_low=-0.1, difference_high=0.2, n=9
         )
@@ -55,7 +63,12 @@ def test_a_column_a_data_set_and_a_row_a_method(outputs):
     assert "vote: p" in released
     assert "strict" not in released
     assert "+0.100 [-0.100, +0.200]" in released
-    for name in ("main", "fast_readers", "released"):
+    commands = pd.read_csv(folder / "commands-ml-1m.csv")
+    assert commands.columns.tolist() == ["row", "samples", "AUC", "command", "seconds", "hardware"]
+    assert commands.row.tolist() == ["a", "b", "LLM, a", "LLM, b"]
+    assert set(commands.command) == {"rallrec ablate --k 3"}
+    assert set(commands.hardware) == {"a machine"}
+    for name in ("main", "fast_readers", "claims", "released"):
         assert {p.suffix for p in folder.glob(f"{name}.*")} == {".csv", ".md", ".tex", ".png", ".pdf"}
     assert json.loads((folder / "settings.json").read_text())["data"]["ml-1m"] == "hash of ml-1m"
 

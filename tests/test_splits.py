@@ -7,7 +7,7 @@ import pytest
 import rallrec as rr
 from rallrec import splits
 from rallrec.datasets import build
-from rallrec.recommending import item_statistics
+from rallrec.past import item_statistics
 from rallrec.splits import PROTOCOLS, Protocol
 
 
