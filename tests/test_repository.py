@@ -59,12 +59,13 @@ def test_published_answers_cover_the_whole_catalogue(real):
 def test_published_artefacts_have_a_provenance(dataset):
     folder = published_dir() / dataset
     provenance = json.loads((folder / "provenance.json").read_text())
-    assert {"model_fingerprint", "descriptions", "hardware", "date", "command"} < set(provenance)
-    items = [json.loads(line) for line in (folder / "descriptions.jsonl").read_text("utf-8").splitlines()]
-    for name in ("plain", "described"):
-        with np.load(folder / f"embeddings-{name}.npz") as z:
-            assert z["rows"].shape == (len(items), 576)
+    assert {"weights", "descriptions", "hardware", "date", "command"} < set(provenance)
+    for name, width in (("embeddings-plain", 576), ("embeddings-described", 576), ("answers", 2)):
+        with np.load(folder / f"{name}.npz") as z:
+            assert z["rows"].shape == (len(z["keys"]), width)
             assert np.isfinite(z["rows"]).all()
+    with np.load(folder / "answers.npz") as z:
+        assert z["rows"].sum(1) == pytest.approx(1)
     reference = json.loads((folder / "reference.json").read_text())
     assert reference["settings"]["data_hash"] == provenance["data_hash"]
 
@@ -72,7 +73,7 @@ def test_published_artefacts_have_a_provenance(dataset):
 def test_published_artefacts_stay_small_and_the_adapter_is_of_the_published_model():
     provenance = json.loads((PUBLISHED / "provenance.json").read_text())
     adapter = json.loads((PUBLISHED / "adapter" / "rallrec.json").read_text())["inputs"]
-    assert adapter["model"] == provenance["model_fingerprint"]
+    assert adapter["model"] == provenance["weights"]
     assert adapter["data"] == provenance["data_hash"]
     assert sum(p.stat().st_size for p in published_dir().rglob("*") if p.is_file()) < LIMIT
 
@@ -130,7 +131,7 @@ def test_readme_python_runs(tmp_path, monkeypatch):
     code = code.replace("ml-100k", "tiny").replace("smollm2-135m", "tiny-random").replace("k=10", "k=3")
     names = {}
     exec(code, names)
-    assert set(names["result"]) == {"auc", "log_loss", "accuracy"}
+    assert set(names["result"]) == {"auc", "log_loss", "accuracy", "calibration_error"}
 
 
 def test_make_prints_its_targets():
