@@ -133,7 +133,7 @@ def open_adapted(llm: LocalModel, folder: Path) -> LocalModel:
 
 def _place(llm: LocalModel) -> tuple[str, str]:
     """Device and number format of a model, as `language_model` takes them."""
-    return str(llm.model.device), str(llm.model.dtype).removeprefix("torch.")
+    return str(llm.model.device), llm.format
 
 
 def _read(folder: Path) -> dict | None:

@@ -12,18 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
+from .ablations import study
 from .cache import read_folder
 from .descriptions import MAX_NEW_TOKENS, describe, description_prompt, plain
 from .errors import InputError
 from .finetuning import adapter
-from .learned_reranking import learn_reranker
-from .llm import LanguageModel, language_model
-from .loading import load
+from .llm import LanguageModel
 from .paths import ROOT, published_dir
-from .pipeline import representations
 from .runs import NOTEBOOKS, asked_path, hardware, read_metrics, values_of
-from .settings import profile
-from .splits import split
 from .version import VERSION
 
 LIMIT = 40 * 2**20  # bytes that the artefacts of all data sets may take in the repository
@@ -31,7 +27,8 @@ LIMIT = 40 * 2**20  # bytes that the artefacts of all data sets may take in the 
 
 def publish(dataset: str, llm_name: str, profile_name: str, seed: int) -> Path:
     """Make (or take from the cache) and write all artefacts of a data set; return their folder."""
-    data, llm, size = load(dataset), language_model(llm_name), profile(profile_name)
+    made = study(dataset, llm_name, profile_name, seed)
+    data, llm, size = made.split.data, made.llm, made.size
     folder = published_dir() / dataset
     folder.mkdir(parents=True, exist_ok=True)
     texts = write_descriptions(data, llm, folder)
@@ -41,9 +38,7 @@ def publish(dataset: str, llm_name: str, profile_name: str, seed: int) -> Path:
         held = _held_before(dataset)
         _write_rows(folder / f"{name}.npz", {key: row for key, row in rows.items() if key not in held})
     formats = write_answers(dataset, llm, folder)
-    parts = split(data)
-    ranker = learn_reranker(parts, representations(data, parts, llm, size, seed), size.llm_k, seed=seed)
-    trained = adapter(parts, ranker, llm, size.borrow, **size.adapter, seed=seed)
+    trained = adapter(made.split, made.ranker, llm, size.borrow, **size.adapter, seed=seed)
     if trained.trained_on == dataset and trained.folder != folder / "adapter":
         shutil.rmtree(folder / "adapter", ignore_errors=True)
         shutil.copytree(trained.folder, folder / "adapter")
