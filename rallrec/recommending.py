@@ -44,6 +44,19 @@ def vote(shown: Shown) -> np.ndarray:
 
 # --- LightGBM ------------------------------------------------------------------------------------
 
+TREES = dict(
+    learning_rate=0.03,
+    num_leaves=15,
+    min_child_samples=50,
+    subsample=0.8,
+    subsample_freq=1,
+    reg_lambda=1.0,
+    deterministic=True,
+    force_row_wise=True,
+    verbosity=-1,
+)
+SMALL = dict(num_leaves=7, min_child_samples=20)  # fewer samples than training has
+
 
 def features(split: Split, shown: Shown, items: np.ndarray) -> pd.DataFrame:
     """What LightGBM reads: the shown ratings, their similarity to the target, and the past of user and item.
@@ -75,51 +88,46 @@ def features(split: Split, shown: Shown, items: np.ndarray) -> pd.DataFrame:
 
 
 def lightgbm_reader(
-    split: Split, select, items: np.ndarray, samples: Samples, seed: int = 0, most: int = 200_000
+    split: Split, select, items: np.ndarray, samples: Samples, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """P(like) by gradient-boosted trees on `features`, fitted on training samples, stopped on validation.
+    """P(like) by gradient-boosted trees on `features`, fitted on validation samples in five folds by user.
+
+    Not on training samples: the graph has their ratings for edges, so that a liked target lies nearer to its
+    user's history than any later one will (Amazon: the mean similarity alone has an AUC of 0.72 on training
+    samples and 0.51 on validation samples), and trees that learn this are worse than none.
 
     Args:
-        select: maps samples to what is shown of them, the same way for training, validation and ``samples``.
-        most: training samples; of more, so many are drawn.
+        select: maps samples to what is shown of them, the same way for validation and ``samples``.
 
     Returns:
-        float64 [n_samples], and the same of the validation samples.
+        float64 [n_samples], the mean of the five; and that of the validation samples, each from the trees that
+        have not seen its user.
+
+    Raises:
+        InputError: if the validation samples are of one user only.
     """
-    train = split.train.take(split.train.draw(most, seed))
-    x, valid, asked = (
-        features(split, select(part), items).to_numpy(np.float64) for part in (train, split.valid, samples)
-    )
-    model = boosted(x, train.liked, valid, split.valid.liked, seed)
-    return model.predict_proba(asked)[:, 1], model.predict_proba(valid)[:, 1]
-
-
-def boosted(x: np.ndarray, y: np.ndarray, valid: np.ndarray, valid_y: np.ndarray, seed: int, categorical="auto"):
-    """Gradient-boosted trees, stopped when the AUC of the validation samples has not risen for 30 trees."""
     import lightgbm
+    from sklearn.model_selection import GroupKFold
 
-    model = lightgbm.LGBMClassifier(
-        n_estimators=500,
-        learning_rate=0.03,
-        num_leaves=15,
-        min_child_samples=50,
-        subsample=0.8,
-        subsample_freq=1,
-        reg_lambda=1.0,
-        random_state=seed,
-        deterministic=True,
-        force_row_wise=True,
-        verbosity=-1,
-    )
-    return model.fit(
-        x,
-        y,
-        eval_X=valid,
-        eval_y=valid_y,
-        eval_metric="auc",
+    valid = split.valid
+    n_users = len(np.unique(valid.user))
+    if n_users < 2:
+        raise InputError("the validation samples are of one user; LightGBM is fitted on some and stopped on others")
+    x, asked = (features(split, select(part), items).to_numpy(np.float64) for part in (valid, samples))
+    folds = list(GroupKFold(min(5, n_users)).split(x, groups=valid.user))
+    made = lightgbm.cv(
+        TREES | SMALL | dict(objective="binary", metric="auc", seed=seed),
+        lightgbm.Dataset(x, valid.liked.astype(float), free_raw_data=False),
+        num_boost_round=500,
+        folds=folds,
         callbacks=[lightgbm.early_stopping(30, verbose=False)],
-        categorical_feature=categorical,
+        return_cvbooster=True,
     )
+    fitted = made["cvbooster"]
+    unseen = np.empty(len(valid))
+    for (_, held_out), trees in zip(folds, fitted.boosters, strict=True):
+        unseen[held_out] = trees.predict(x[held_out], num_iteration=fitted.best_iteration)
+    return np.mean(fitted.predict(asked, num_iteration=fitted.best_iteration), axis=0), unseen
 
 
 # --- several readers together ----------------------------------------------------------------------

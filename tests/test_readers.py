@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,25 @@ def test_lightgbm_beats_chance_and_repeats(tiny, tiny_split):
     assert rr.evaluate(tiny_split.test, p)["auc"].low > 0.5
     assert valid.shape == (len(tiny_split.valid),)
     assert (p == lightgbm_reader(tiny_split, shown, genre, tiny_split.test)[0]).all()
+
+
+def test_lightgbm_reads_no_training_sample(tiny_split, embedding):
+    """The embedding has seen their labels."""
+    looked_at = []
+
+    def shown(samples):
+        looked_at.extend(samples.position)
+        return rr.select(samples, "high", embedding, 5)
+
+    lightgbm_reader(tiny_split, shown, embedding, tiny_split.test)
+    assert set(looked_at) == set(tiny_split.valid.position) | set(tiny_split.test.position)
+
+
+def test_lightgbm_needs_two_users(tiny_split):
+    one = tiny_split.valid.take(np.flatnonzero(tiny_split.valid.user == tiny_split.valid.user[0]))
+    alone = replace(tiny_split, valid=one)
+    with pytest.raises(rr.InputError, match="one user"):
+        lightgbm_reader(alone, lambda s: rr.select(s, "recent", None, 5), np.eye(tiny_split.data.n_items), one)
 
 
 def test_readers_together_are_better_than_each_alone():
