@@ -14,7 +14,7 @@ from .alignment import train_alignment
 from .descriptions import describe
 from .errors import InputError, one_of
 from .evaluation import auc, platt, results_table
-from .finetuning import adapter, open_adapted
+from .finetuning import adapter
 from .learned_reranking import LearnedReranker, learn_reranker
 from .lightgcn import train_lightgcn
 from .llm import LanguageModel, language_model
@@ -103,7 +103,7 @@ class Study:
     def adapted(self) -> tuple[LanguageModel, Details]:
         """The LLM with its adapter, and what its prompts tell."""
         trained = adapter(self.split, self.ranker, self.llm, self.size.borrow, **self.size.adapter, seed=self.seed)
-        return open_adapted(self.llm, trained.folder), Details.of(trained.tells, self.split)
+        return self.llm.adapted(trained.folder), Details.of(trained.tells, self.split)
 
     def items(self, choice: Choice) -> Representation:
         """The representation that a choice asks for."""

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from .evaluation import auc
-from .finetuning import adapter, open_adapted
+from .finetuning import adapter
 from .learned_reranking import LearnedReranker
 from .llm import LanguageModel
 from .paths import published_dir
@@ -37,7 +37,7 @@ def publish(split: Split, ranker: LearnedReranker, llm: LanguageModel, size: Pro
     answers = {}
     for seed in seeds:
         trained = adapter(split, ranker, llm, **size.adapter, seed=seed)
-        reader = open_adapted(llm, trained.folder)
+        reader = llm.adapted(trained.folder)
         p = ask(samples, ranker, reader, Details.of(trained.tells, split), size.llm_k)
         answers[seed] = {r: np.round(values, 5).tolist() for r, values in p.items()}
     made = dict(data_hash=split.data.hash, weights=llm.weights, adapter=size.adapter, hardware=hardware())

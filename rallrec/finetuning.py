@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from .cache import digest, key_of, pack, unpack
 from .errors import InputError
 from .learned_reranking import LearnedReranker
-from .llm import LocalModel, language_model, open_model
+from .llm import LocalModel, open_model
 from .paths import data_dir, fresh, published_dir
 from .progress import Progress
 from .prompts import LABELS, TITLES, Details, labelled_history
@@ -111,11 +111,13 @@ def adapter(
     key = key_of(items=parts, **inputs)
     folder = data_dir() / ("adapters-fresh" if fresh() else "adapters") / key[:16]
     for own in (folder,) if fresh() else (published_dir() / name / "adapter", folder):
-        if (record := _read(own)) and record["inputs"] == json.loads(json.dumps(inputs)):
-            return _adapter(own, name)
+        if (record := _read(own)) and llm.takes(record["inputs"]["model"]):
+            here = json.loads(json.dumps(inputs | {"model": record["inputs"]["model"]}))
+            if record["inputs"] == here:
+                return _adapter(own, name)
     if borrow is not None and borrow != name:
         lent = published_dir() / borrow / "adapter"
-        if (record := _read(lent)) and record["inputs"]["model"] == llm.weights:
+        if (record := _read(lent)) and llm.takes(record["inputs"]["model"]):
             return _adapter(lent, borrow)
     _train(split, items, llm, s, key, folder, inputs)
     return _adapter(folder, name)
@@ -124,11 +126,6 @@ def adapter(
 def _adapter(folder: Path, trained_on: str) -> Adapter:
     record = _read(folder)
     return Adapter(folder, Curve(**record["curve"]), trained_on, tuple(record["inputs"].get("tells", ())))
-
-
-def open_adapted(llm: LocalModel, folder: Path) -> LocalModel:
-    """The same model with the adapter merged in, beside the plain one."""
-    return language_model(llm.name, folder, *_place(llm), llm.cache)
 
 
 def _place(llm: LocalModel) -> tuple[str, str]:

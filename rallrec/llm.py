@@ -107,6 +107,14 @@ class LanguageModel:
         """``message`` as a user's turn in the model's chat format, up to where the model answers."""
         raise NotImplementedError
 
+    def adapted(self, folder: Path) -> "LanguageModel":
+        """The same model with a LoRA adapter, beside the plain one."""
+        raise NotImplementedError
+
+    def takes(self, weights: str) -> bool:
+        """Whether an adapter that was trained on ``weights`` fits this model."""
+        return weights == self.weights
+
     def missing(self, verb: str, inputs: Sequence[str], **settings) -> int:
         """How many distinct inputs the cache can't answer; for estimates."""
         distinct = list(dict.fromkeys(inputs))
@@ -190,6 +198,9 @@ class LocalModel(LanguageModel):
             return f"{message}\n"
         turn = [{"role": "user", "content": message}]
         return self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+
+    def adapted(self, folder: Path) -> "LocalModel":
+        return language_model(self.name, folder, str(self.model.device), self.format, self.cache)
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, with the model's begin token exactly once where it has one.

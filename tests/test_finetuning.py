@@ -8,7 +8,7 @@ import pytest
 import rallrec as rr
 from rallrec import finetuning
 from rallrec.cache import Cache
-from rallrec.finetuning import adapter, open_adapted, sequences
+from rallrec.finetuning import adapter, sequences
 
 SETTINGS = dict(sequences=24, valid_sequences=8, batch=4, k=3, checks=3, learning_rate=1e-2)
 
@@ -32,7 +32,7 @@ def test_training_lowers_the_loss_and_the_adapter_is_used(tiny_split, embedding,
     folder, curve = trained.folder, trained.curve
     assert trained.trained_on == "tiny"
     assert curve.valid[-1] < curve.valid[0]
-    adapted = open_adapted(llm, folder)
+    adapted = llm.adapted(folder)
     shown = rr.select(tiny_split.test.take(np.arange(20)), "recent", embedding, 3)
     plain, tuned = rr.recommend(shown, llm), rr.recommend(shown, adapted)
     assert adapted.weights != llm.weights
