@@ -33,6 +33,7 @@ class LanguageModel:
         weights: names weights and adapter; part of every cache key.
         format: the number format; likewise. An answer that the cache holds in another format is
             taken: it is the same up to rounding, and whoever has no fast bfloat16 needn't pay again.
+        paid: answers that did not come from the cache.
     """
 
     name: str
@@ -41,6 +42,7 @@ class LanguageModel:
 
     def __init__(self, cache: Cache | None = None):
         self.cache = cache or default_cache()
+        self.paid = 0
 
     # --- what users call
 
@@ -157,6 +159,7 @@ class LanguageModel:
                 for batch in getattr(self, f"_{verb}")(todo, **settings):
                     paid = {self._key(verb, todo[i], settings): encode(answer) for i, answer in batch}
                     self.cache.put(paid)
+                    self.paid += len(batch)
                     new = zip((todo[i] for i, _ in batch), paid.items(), strict=True)
                     known |= {text: (key, self.format, answer) for text, (key, answer) in new}
                     progress.add(len(batch))

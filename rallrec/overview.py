@@ -54,13 +54,13 @@ def across(datasets: list[str], table: str, label: str, value: str) -> pd.DataFr
 def made_by(dataset: str) -> pd.DataFrame:
     """The rows of a data set's main ablations with the command that makes each, its seconds and hardware.
 
-    Answers of the LLM that were in the cache took no time.
+    Of a row whose answers of the LLM were all in the cache no seconds are known.
     """
     made = read_metrics(dataset)["notebooks"]["06_ablations"]["made"]
     parts = []
     for table, reader in (("06_parts_vote", ""), ("06_parts_llm", "LLM, ")):
         rows = pd.read_csv(output_root() / "figures" / dataset / f"{table}.csv")
-        seconds = [f"{made['rows'][reader + row]:g}" for row in rows.method]
+        seconds = [str(made["rows"].get(reader + row, "cached")) for row in rows.method]
         named = dict(row=reader + rows.method, samples=rows.n, AUC=rows.auc, command=rows.command, seconds=seconds)
         parts.append(pd.DataFrame(named | {"hardware": made["hardware"]}))
     return pd.concat(parts, ignore_index=True)

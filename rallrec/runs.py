@@ -29,6 +29,7 @@ from . import figures
 from .cache import key_of
 from .errors import InputError, at_least, one_of
 from .knobs import Knobs
+from .llm import LanguageModel
 from .loading import load, name_of
 from .paths import ROOT, data_dir
 from .reranking import SELECTORS
@@ -141,11 +142,15 @@ class Run:
         return Markdown(text)
 
     @contextmanager
-    def timed(self, row: str):
-        """Keep the seconds that a table's row takes, for ``metrics.json``: not shown, since each run has its own."""
-        began = time.monotonic()
+    def timed(self, row: str, llm: LanguageModel | None = None):
+        """Keep the seconds that a table's row takes, for ``metrics.json``: not shown, since each run has its own.
+
+        Of a row that asks an ``llm`` only if it had to answer: reading the cache takes no time worth telling.
+        """
+        began, paid = time.monotonic(), llm.paid if llm else 0
         yield
-        self._seconds[row] = round(time.monotonic() - began, 1)
+        if llm is None or llm.paid > paid:
+            self._seconds[row] = round(time.monotonic() - began, 1)
 
     def record(self, **values) -> None:
         """Keep named values (numbers, or nested dicts of them) for ``metrics.json``."""

@@ -61,6 +61,7 @@ def test_an_answer_is_paid_for_once(llm, monkeypatch):
     monkeypatch.setattr(again, "_choose", lambda *a, **k: pytest.fail("asked again"))
     assert (again.choose(TEXTS) == first).all()
     assert again.missing("choose", [*TEXTS, "new"], options=[" Yes", " No"]) == 1
+    assert (llm.paid, again.paid) == (len(set(TEXTS)), 0)
 
 
 def test_an_interrupted_call_keeps_what_was_answered(llm, monkeypatch):
