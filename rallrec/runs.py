@@ -166,7 +166,7 @@ class Run:
 
 
 def _cell(value, digits: int) -> str:
-    """A table's cell for reading: fixed digits for fractions, thousands apart for counts, a dash for what is unknown."""
+    """A table's cell for reading: fixed digits for fractions, thousands apart for counts, a dash for NaN."""
     if isinstance(value, float | np.floating):
         return "–" if np.isnan(value) else f"{value:.{digits}f}"
     return f"{value:,}" if isinstance(value, int | np.integer) else str(value)
