@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from .ablations import study
+from .baselines import MODELS
 from .cache import read_folder
 from .descriptions import MAX_NEW_TOKENS, describe, description_prompt, plain
 from .errors import InputError
@@ -132,7 +133,8 @@ def tolerance(name: str, value: float) -> float:
     """
     if isinstance(value, int | str):
         return 0
-    return 0.02 if "llm" in name or "adapter" in name else 0.01
+    # the AUC of the conventional recommenders deviates by up to 0.007 from seed to seed
+    return 0.02 if any(word in name for word in ("llm", "adapter", *MODELS)) else 0.01
 
 
 def reference_path(dataset: str) -> Path:

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+import torch
 
 import rallrec as rr
 from rallrec.baselines import MODELS, baseline, fields, lightgbm_baseline, tuned
+from rallrec.cache import Cache
 from rallrec.evaluation import auc
 
 QUICK = dict(dimensions=8, layers=(16,), epochs=6, patience=9, history=5, batch=256, learning_rate=1e-2)
@@ -77,3 +79,15 @@ def test_training_on_some_of_the_samples(tiny_split, cache):
 def test_an_unknown_model(tiny_split):
     with pytest.raises(rr.InputError, match="model is 'SASRec'; it must be one of: DeepFM"):
         baseline("SASRec", tiny_split)
+
+
+def test_the_number_of_threads_changes_nothing(tiny_split, tmp_path):
+    threads, answers = torch.get_num_threads(), []
+    try:
+        for n in (1, 2):
+            torch.set_num_threads(n)
+            answers.append(baseline("DCNv2", tiny_split, Cache(tmp_path / str(n)), epochs=3, decay=10.0)[2])
+            assert torch.get_num_threads() == n
+    finally:
+        torch.set_num_threads(threads)
+    assert (answers[0] == answers[1]).all()
