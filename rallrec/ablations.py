@@ -12,7 +12,7 @@ import pandas as pd
 
 from .alignment import train_alignment
 from .descriptions import describe
-from .errors import InputError, one_of
+from .errors import InputError, at_least, one_of
 from .evaluation import auc, platt, results_table
 from .finetuning import adapter
 from .learned_reranking import LearnedReranker, learn_reranker
@@ -126,7 +126,7 @@ class Study:
 
     def shown(self, choice: Choice, samples: Samples, k: int | None = None) -> Shown:
         """What is shown of each sample."""
-        k = choice.k or k or self.size.k
+        k = k or self.size.k if choice.k is None else at_least("k", choice.k, 1)
         if choice.selector == "learned":
             return self.ranker.select(samples, k)
         items = None if choice.selector == "recent" else self.items(choice)

@@ -50,6 +50,8 @@ def test_weights_and_retrained_parts(study):
     assert not np.allclose(cold, hot)
     with pytest.raises(rr.InputError, match="'text'; only mix3 and colla have such settings"):
         study.items(Choice("text", layers=1))
+    with pytest.raises(rr.InputError, match="k is 0; it must be a whole number of at least 1"):
+        study.vote(Choice(k=0))
     with pytest.raises(rr.InputError, match="representation is 'poem'; it must be one of"):
         study.items(Choice("poem"))
 
