@@ -14,7 +14,7 @@ from .alignment import train_alignment
 from .descriptions import describe
 from .errors import InputError, at_least, one_of
 from .evaluation import auc, platt, results_table
-from .finetuning import adapter
+from .finetuning import Adapter, adapter
 from .learned_reranking import LearnedReranker, learn_reranker
 from .lightgcn import train_lightgcn
 from .llm import LanguageModel, language_model
@@ -100,10 +100,14 @@ class Study:
         return learn_reranker(self.split, self.representations, self.size.llm_k, seed=self.seed)
 
     @cached_property
+    def adapter(self) -> Adapter:
+        """The LLM's adapter: published, borrowed, or trained when it is first asked for."""
+        return adapter(self.split, self.ranker, self.llm, self.size.borrow, **self.size.adapter, seed=self.seed)
+
+    @cached_property
     def adapted(self) -> tuple[LanguageModel, Details]:
         """The LLM with its adapter, and what its prompts tell."""
-        trained = adapter(self.split, self.ranker, self.llm, self.size.borrow, **self.size.adapter, seed=self.seed)
-        return self.llm.adapted(trained.folder), Details.of(trained.tells, self.split)
+        return self.llm.adapted(self.adapter.folder), Details.of(self.adapter.tells, self.split)
 
     def items(self, choice: Choice) -> Representation:
         """The representation that a choice asks for."""

@@ -111,13 +111,11 @@ def adapter(
     key = key_of(items=parts, **inputs)
     folder = data_dir() / ("adapters-fresh" if fresh() else "adapters") / key[:16]
     for own in (folder,) if fresh() else (published_dir() / name / "adapter", folder):
-        if (record := _read(own)) and llm.takes(record["inputs"]["model"]):
-            here = json.loads(json.dumps(inputs | {"model": record["inputs"]["model"]}))
-            if record["inputs"] == here:
-                return _adapter(own, name)
+        if (record := _read(own)) and record["inputs"] == json.loads(json.dumps(inputs)):
+            return _adapter(own, name)
     if borrow is not None and borrow != name:
         lent = published_dir() / borrow / "adapter"
-        if (record := _read(lent)) and llm.takes(record["inputs"]["model"]):
+        if (record := _read(lent)) and record["inputs"]["model"] == llm.weights:
             return _adapter(lent, borrow)
     _train(split, items, llm, s, key, folder, inputs)
     return _adapter(folder, name)
@@ -126,11 +124,6 @@ def adapter(
 def _adapter(folder: Path, trained_on: str) -> Adapter:
     record = _read(folder)
     return Adapter(folder, Curve(**record["curve"]), trained_on, tuple(record["inputs"].get("tells", ())))
-
-
-def _place(llm: LocalModel) -> tuple[str, str]:
-    """Device and number format of a model, as `language_model` takes them."""
-    return str(llm.model.device), llm.format
 
 
 def _read(folder: Path) -> dict | None:
@@ -185,8 +178,8 @@ def _train(split, items, llm: LocalModel, s: AdapterSettings, key: str, folder: 
     details = Details.of(s.tells, split)
     train = _drawn(split.train, s.sequences, items, s, llm, details)
     valid = _drawn(split.valid, s.valid_sequences, items, s, llm, details)
-    device, dtype = _place(llm)
-    base = open_model(llm.name, None, device if world == 1 else str(processes.device), dtype, llm.cache)
+    device = llm.model.device if world == 1 else processes.device
+    base = open_model(llm.name, None, str(device), llm.format, llm.cache)
     model = base.model  # LoRA changes it: a copy
 
     def summed(x: torch.Tensor) -> torch.Tensor:

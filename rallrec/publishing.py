@@ -17,7 +17,6 @@ from .baselines import MODELS
 from .cache import read_folder
 from .descriptions import MAX_NEW_TOKENS, describe, description_prompt, plain
 from .errors import InputError
-from .finetuning import adapter
 from .llm import LanguageModel
 from .paths import ROOT, published_dir
 from .runs import NOTEBOOKS, asked_path, hardware, read_metrics, values_of
@@ -29,7 +28,7 @@ LIMIT = 40 * 2**20  # bytes that the artefacts of all data sets may take in the 
 def publish(dataset: str, llm_name: str, profile_name: str, seed: int) -> Path:
     """Make (or take from the cache) and write all artefacts of a data set; return their folder."""
     made = study(dataset, llm_name, profile_name, seed)
-    data, llm, size = made.split.data, made.llm, made.size
+    data, llm = made.split.data, made.llm
     folder = published_dir() / dataset
     folder.mkdir(parents=True, exist_ok=True)
     texts = write_descriptions(data, llm, folder)
@@ -39,7 +38,7 @@ def publish(dataset: str, llm_name: str, profile_name: str, seed: int) -> Path:
         held = _held_before(dataset)
         _write_rows(folder / f"{name}.npz", {key: row for key, row in rows.items() if key not in held})
     formats = write_answers(dataset, llm, folder)
-    trained = adapter(made.split, made.ranker, llm, size.borrow, **size.adapter, seed=seed)
+    trained = made.adapter
     if trained.trained_on == dataset and trained.folder != folder / "adapter":
         shutil.rmtree(folder / "adapter", ignore_errors=True)
         shutil.copytree(trained.folder, folder / "adapter")
