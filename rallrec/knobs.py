@@ -1,6 +1,7 @@
 """Knobs to turn by hand: the fast reader on every test sample at once, and one sample in all its parts."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from .evaluation import results_table
 from .llm import LanguageModel
 from .recommending import recommend, vote
 from .reranking import SELECTORS, in_time_order, last, rerank, select
-from .retrieval import Representation, Shown, mix, retrieve
+from .retrieval import Representation, Shown, principal_components, retrieve, weighed
 from .splits import Samples, Split
 
 MOST = 50  # items that are retrieved once for all smaller K
@@ -22,7 +23,7 @@ RESAMPLES = 200  # enough for an interval to look at
 class Knobs:
     """The vote's AUC on all test samples for any choice of representation, selector, K, recency and weights.
 
-    What is retrieved for a representation is kept, so that every knob but the weights answers at once.
+    What is retrieved for a representation is kept, so that turning any knob but the weights retrieves nothing anew.
 
     Attributes:
         parts: (text, colla, ssl), mixed anew when ``weights`` are turned.
@@ -32,6 +33,7 @@ class Knobs:
     representations: dict[str, Representation]
     parts: tuple[np.ndarray, np.ndarray, np.ndarray]
     _retrieved: dict[str, Shown] = field(default_factory=dict)
+    _paper: dict[int, np.ndarray] = field(default_factory=dict)  # the vote of the paper's own choice, for each K
 
     def shown(
         self,
@@ -52,7 +54,7 @@ class Knobs:
         if tuple(weights) != (1, 1, 1):
             if representation != "mix3":
                 raise InputError(f"weights are {tuple(weights)}, but only the parts of 'mix3' have weights")
-            items = Representation("yours", (mix(*self.parts, weights=weights),))
+            items = Representation("yours", (weighed(self._reduced, weights),))
         elif items.fusion != "halves" and k <= MOST:  # the order of the first items does not depend on K
             if representation not in self._retrieved:
                 self._retrieved[representation] = retrieve(test, items, MOST)
@@ -62,6 +64,12 @@ class Knobs:
             return rerank(kept, recent) if selector == "rerank" else kept
         return select(test, selector, items, k, recent)
 
+    @cached_property
+    def _reduced(self) -> tuple[np.ndarray, ...]:
+        """The parts that `mix` lays side by side: the text is reduced once, not at every turn."""
+        text, *others = self.parts
+        return principal_components(text), *others
+
     def turn(self, **choice) -> pd.DataFrame:
         """AUC of the choice and of the paper's own, with intervals, and their paired difference.
 
@@ -69,8 +77,10 @@ class Knobs:
             choice: arguments of `shown`. ``k`` is the paper's choice's, too.
         """
         k = choice.get("k", 10)
-        p = {"yours": vote(self.shown(**choice)), "RALLRec": vote(self.shown(k=k))}
-        return results_table(self.split.test, p, "RALLRec", RESAMPLES)
+        yours = vote(self.shown(**choice))
+        if k not in self._paper:
+            self._paper[k] = vote(self.shown(k=k))
+        return results_table(self.split.test, {"yours": yours, "RALLRec": self._paper[k]}, "RALLRec", RESAMPLES)
 
 
 def sample_of(split: Split, user_id, item_id) -> Samples:

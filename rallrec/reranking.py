@@ -74,21 +74,21 @@ def rerank(shown: Shown, recent: float = 1 / 3) -> Shown:
     k, samples = shown.k, shown.samples
     kept = math.floor((1 - recent) * k + 1e-9)  # 1 - 1/3 is a little more than 2/3
     timed = samples.data.timed
-    newest = (-np.sort(-shown.position, axis=1) if timed else shown.position)[:, :kept]  # padding (-1) comes last
+    newest = (np.sort(shown.position, axis=1)[:, ::-1] if timed else shown.position)[:, :kept]  # padding (-1) last
     # of the last K ratings at most `kept` are taken already, so K - kept of them are free, or the history is out
-    lately = last(samples, k).position
-    taken = np.zeros(lately.shape, bool)
+    free = last(samples, k).position
     first = (samples.position - np.minimum(samples.n_earlier, k))[:, None]
     rows, columns = np.nonzero(newest >= first)
-    taken[rows, (newest - first)[rows, columns]] = True
-    free = np.where(taken | (lately < 0), -1, lately)
-    added = np.sort(np.sort(free, axis=1)[:, kept:], axis=1)  # the k - kept newest free ones, oldest first
-    position = _pad_last(np.concatenate([newest, added], axis=1))
+    free[rows, (newest - first)[rows, columns]] = -1
+    free.sort(axis=1)
+    position = _pad_last(np.concatenate([newest, free[:, kept:]], axis=1))  # the newest free ones, oldest first
     if not timed:
         position = np.where((samples.n_earlier > k)[:, None], position, shown.position)
     return Shown(samples, position)
 
 
 def _pad_last(position: np.ndarray) -> np.ndarray:
-    """Move the padding of each row to its end, keeping the order of the rest."""
-    return np.take_along_axis(position, np.argsort(position < 0, axis=1, kind="stable"), axis=1)
+    """Move the padding of each row to its end, in place, keeping the order of the rest."""
+    rows = np.flatnonzero((position < 0).any(axis=1))  # most rows have none
+    position[rows] = np.take_along_axis(position[rows], np.argsort(position[rows] < 0, axis=1, kind="stable"), axis=1)
+    return position

@@ -4,10 +4,12 @@ Similarity is computed between the targets and the history of one user at a time
 product; nothing of size n_items x n_items ever exists.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from .datasets import Dataset
 from .errors import InputError, at_least, one_of
@@ -15,6 +17,7 @@ from .splits import Samples
 
 KINDS = ("txt", "text", "colla", "ssl", "mix", "mix2", "mix3", "hybrid")
 TIE = 2**20  # similarities that round to the same multiple of 1/TIE are ties: float32 products differ by less
+BLOCK = 2**18  # similarities that are computed at a time, of one user's samples
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +116,11 @@ def mix(text: np.ndarray, colla: np.ndarray, ssl: np.ndarray | None = None, weig
     parts = [principal_components(text), colla] + ([] if ssl is None else [ssl])
     if len({len(p) for p in parts}) > 1:
         raise InputError(f"text, colla and ssl have {[len(p) for p in parts]} rows; they must describe the same items")
+    return weighed(parts, weights)
+
+
+def weighed(parts, weights) -> np.ndarray:
+    """The parts side by side, each divided by its largest row norm and multiplied by its weight."""
     return np.concatenate([w * scaled(p) for w, p in zip(weights, parts, strict=False)], axis=1).astype(np.float32)
 
 
@@ -189,9 +197,15 @@ def retrieve(samples: Samples, items: np.ndarray | Representation, k: int = 30) 
     items = items.unit()
     position = np.full((len(samples), k), -1, np.int64)
     order = np.argsort(samples.user, kind="stable")
-    for rows in np.split(order, np.flatnonzero(np.diff(samples.user[order])) + 1):
-        if not len(rows):
-            continue
+    users = np.split(order, np.flatnonzero(np.diff(samples.user[order])) + 1)
+    blocks = [
+        block
+        for rows in users
+        for block in np.array_split(rows, len(rows) * samples.n_earlier[rows].max(initial=0) // BLOCK + 1)
+        if len(block)
+    ]
+
+    def one_block(rows: np.ndarray) -> None:
         first, last = data.start[samples.user[rows[0]]], samples.position[rows].max()
         history = data.item[first:last]  # [h]
         earlier = np.arange(last - first) < samples.n_earlier[rows][:, None]  # [t, h]
@@ -199,6 +213,13 @@ def retrieve(samples: Samples, items: np.ndarray | Representation, k: int = 30) 
         cosines = [part[samples.item[rows]] @ other[history].T for part, other in pairs]  # [t, h] each
         local = _most_similar(cosines, earlier, items.fusion, k)
         position[rows] = np.where(local >= 0, local + first, -1)
+
+    # products and partitions of a block are too small to share; a thread a block keeps every core busy
+    libraries = threadpool_info()
+    n_threads = max((each["num_threads"] for each in libraries if each["user_api"] == "blas"), default=1)
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(n_threads) as pool:
+        for _ in pool.map(one_block, blocks):  # raises what a thread raised
+            pass
     return Shown(samples, position)
 
 
@@ -222,14 +243,17 @@ def _top(similarity: np.ndarray, allowed: np.ndarray, k: int) -> np.ndarray:
 
     Similarity and column are packed into one integer, so that one partition settles both.
     """
-    h = similarity.shape[1]
-    key = np.rint(similarity * TIE).astype(np.int64) << 32
+    h, none = similarity.shape[1], np.iinfo(np.int64).min
+    key = np.rint(similarity * TIE).astype(np.int64)
+    key <<= 32
     key |= np.arange(h)
-    key[~allowed] = np.iinfo(np.int64).min
+    np.copyto(key, none, where=~allowed)
     if h > k:
-        key = np.partition(key, h - k, axis=1)[:, h - k :]
-    key = np.sort(key, axis=1)[:, ::-1]
-    column = np.where(key == np.iinfo(np.int64).min, -1, key & 0xFFFFFFFF)
+        key.partition(h - k, axis=1)
+        key = key[:, h - k :]
+    key.sort(axis=1)
+    key = key[:, ::-1]
+    column = np.where(key == none, -1, key & 0xFFFFFFFF)
     return np.pad(column, ((0, 0), (0, k - column.shape[1])), constant_values=-1)
 
 
