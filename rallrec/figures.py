@@ -10,6 +10,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 WIDTH = 6.3  # inches: the text width of a printed page
+VERDICTS = {"holds": "C2", "can't be told": "0.6", "does not hold": "C3"}
 MARKERS = "osD^vPX"
 
 
@@ -58,7 +59,8 @@ def ratings(data, split) -> Figure:
     left.xaxis.set_major_locator(mpl.dates.AutoDateLocator(minticks=2, maxticks=4))
     left.xaxis.set_major_formatter(mpl.dates.ConciseDateFormatter(left.xaxis.get_major_locator()))
     left.set_ylim(top=left.get_ylim()[1] * 1.3)  # room for the legend
-    left.legend(loc="upper left", fontsize="small")
+    late = 2 * data.time[split.test.position[0]] > data.time.min() + data.time.max()
+    left.legend(loc="upper left" if late else "upper right", fontsize="small")
     return figure
 
 
@@ -109,23 +111,36 @@ def k_curves(frame: pd.DataFrame, x: str, y: str, line: str, xlabel: str, ylabel
 
 
 def forest(
-    table: pd.DataFrame, value: str, xlabel: str, label: str = "method", group: str | None = None, zero=None
+    table: pd.DataFrame,
+    value: str,
+    xlabel: str,
+    label: str = "method",
+    group: str | None = None,
+    zero=None,
+    colors: dict[str, str] | None = None,
 ) -> Figure:
-    """A row a method: the value and its interval (columns ``value``, ``value_low``, ``value_high``)."""
+    """A row a method: the value and its interval (columns ``value``, ``value_low``, ``value_high``).
+
+    Args:
+        group: column whose values are told apart by marker and colour. colors: {value: colour} of them.
+    """
     figure, ax = plt.subplots(figsize=(WIDTH, 0.8 + 0.26 * len(table)))
     groups = list(dict.fromkeys(table[group])) if group else [None]
+    colors = colors or {g: f"C{i}" for i, g in enumerate(groups)}
+    markers = dict(zip(colors, MARKERS, strict=False))
     for y, (_, row) in enumerate(table.iterrows()):
-        i = groups.index(row[group]) if group else 0
+        g = row[group] if group else None
         spread = [[row[value] - row[f"{value}_low"]], [row[f"{value}_high"] - row[value]]]
-        ax.errorbar(row[value], y, xerr=spread, color=f"C{i}", marker=MARKERS[i], ms=5, capsize=2.5, lw=1.3)
+        ax.errorbar(row[value], y, xerr=spread, color=colors[g], marker=markers[g], ms=5, capsize=2.5, lw=1.3)
     ax.set_yticks(range(len(table)), table[label])
-    ax.invert_yaxis()
+    ax.set_ylim(len(table) - 0.5, -0.5)
+    ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(7))
     ax.grid(axis="y", visible=False)
     if zero is not None:
         ax.axvline(zero, color="black", lw=0.8)
     if group:
-        handles = [mpl.lines.Line2D([], [], color=f"C{i}", marker=MARKERS[i], label=g) for i, g in enumerate(groups)]
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(groups), fontsize="small")
+        handles = [mpl.lines.Line2D([], [], color=c, marker=markers[g], label=g) for g, c in colors.items()]
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(colors), fontsize="small")
     ax.set(xlabel=xlabel)
     return figure
 
@@ -173,7 +188,8 @@ def grouped_bars(frame: pd.DataFrame, x: str, y: str, series: str, ylabel: str) 
     figure, ax = plt.subplots(figsize=(WIDTH, 3.0))
     sns.barplot(frame, x=x, y=y, hue=series, ax=ax)
     ax.set(xlabel="", ylabel=ylabel)
-    ax.legend(ncols=3, fontsize="small")
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
+    ax.get_legend().remove()
     return figure
 
 
