@@ -117,6 +117,11 @@ def adapter(
         lent = published_dir() / borrow / "adapter"
         if (record := _read(lent)) and record["inputs"]["model"] == llm.weights:
             return _adapter(lent, borrow)
+    if not isinstance(llm, LocalModel):
+        raise InputError(
+            f"{name} has no adapter for {llm.name}, and a server trains none; train one with a local LLM "
+            f"(`rallrec adapter`), then serve it by its name"
+        )
     _train(split, items, llm, s, key, folder, inputs)
     return _adapter(folder, name)
 

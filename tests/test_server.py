@@ -1,0 +1,235 @@
+"""The server backend against a small server of our own, which can fail on demand; a real one: `make test-server`."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+import torch
+
+import rallrec as rr
+from rallrec.cache import Cache
+from rallrec.finetuning import adapter
+from rallrec.server import ServerModel
+
+TEXTS = ["a", "The film is called Alien.", "History: Yes No? " * 5, "x y z", "The film (1999): Yes\nAlien:"]
+KEY = "sk-very-secret"
+
+
+class Server(ThreadingHTTPServer):
+    """A tiny model behind the OpenAI protocol.
+
+    Attributes:
+        troubles: what befalls the next requests: an HTTP status, or ``hang up``.
+        hidden: tokens that are left out of the likeliest.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, llm):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.llm, self.troubles, self.hidden, self.answered = llm, [], (), 0
+        self.busy = self.busiest = 0
+        self.served, self.keys, self.lock = ["tiny", "ml-100k"], set(), threading.Lock()
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def name(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/v1#tiny"
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        self.reply({"object": "list", "data": [{"id": n, "object": "model"} for n in self.server.served]})
+
+    def do_POST(self):
+        server = self.server
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with server.lock:
+            server.keys.add(self.headers["Authorization"])
+            trouble = server.troubles.pop(0) if server.troubles else None
+            server.busy += 1
+            server.busiest = max(server.busiest, server.busy)
+        try:
+            if trouble == "hang up":
+                self.close_connection = True
+                self.connection.close()
+            elif trouble:
+                self.reply({"error": {"message": f"no, {self.headers['Authorization']}"}}, trouble)
+            else:
+                self.reply(self.answer(asked))
+        finally:
+            with server.lock:
+                server.busy -= 1
+
+    def reply(self, content: dict, status: int = 200) -> None:
+        body = json.dumps(content).encode()
+        self.send_response(status)
+        for name, value in (("Content-Type", "application/json"), ("Content-Length", len(body))):
+            self.send_header(name, str(value))
+        self.end_headers()
+        self.wfile.write(body)
+
+    @torch.inference_mode()
+    def answer(self, asked: dict) -> dict:
+        llm, chat = self.server.llm, "messages" in asked
+        with self.server.lock:
+            self.server.answered += 1
+            if "input" in asked:
+                ((_, row),) = next(llm._embed([asked["input"]]))
+                return {"object": "list", "model": "", "data": [{"index": 0, "embedding": row.tolist()}]}
+            prompt = llm.chat(asked["messages"][0]["content"]) if chat else asked["prompt"]
+            n = asked.get("top_logprobs") if chat else asked.get("logprobs")
+            if not n:
+                ((_, text),) = next(llm._generate([prompt], asked["max_tokens"], 0.0, 1.0, 0))
+                choice = {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
+            else:
+                ids = llm.tokens([prompt])
+                logp = llm._log_probabilities(ids, [[len(ids[0]) - 1]])[0, 0]
+                tokens = {llm.tokenizer.decode([i]): logp[i].item() for i in logp.argsort(descending=True).tolist()}
+                tokens = {t: p for t, p in tokens.items() if t not in self.server.hidden}
+                top = dict(list(tokens.items())[:n])
+                if chat:
+                    content = [{"token": t, "logprob": p, "bytes": None, "top_logprobs": []} for t, p in top.items()]
+                    choice = {"logprobs": {"content": [content[0] | {"top_logprobs": content}]}}
+                    choice["message"] = {"role": "assistant", "content": content[0]["token"]}
+                else:
+                    choice = {"text": "", "logprobs": {"top_logprobs": [top]}}
+        return {"id": "0", "object": "", "created": 0, "model": "", "choices": [{"index": 0, **choice}]}
+
+
+@pytest.fixture
+def server(llm):
+    made = Server(llm)
+    yield made
+    made.shutdown()
+    made.server_close()
+
+
+@pytest.fixture
+def remote(server, tmp_path, monkeypatch) -> ServerModel:
+    monkeypatch.setenv("RALLREC_API_KEY", KEY)
+    monkeypatch.setenv("RALLREC_TOP", "400")
+    monkeypatch.setenv("RALLREC_RETRIES", "3")
+    return rr.language_model(server.name, cache=Cache(tmp_path / "remote.sqlite"))
+
+
+def test_a_server_answers_as_the_local_model(remote, llm):
+    assert remote.choose(TEXTS) == pytest.approx(llm.choose(TEXTS), abs=1e-6)
+    assert (remote.embed(TEXTS) == llm.embed(TEXTS)).all()
+    assert remote.generate(TEXTS, 8) == llm.generate(TEXTS, 8)
+
+
+def test_a_users_turn_goes_through_the_chat_format(remote, llm):
+    llm.tokenizer.chat_template = "{{ bos_token }}Asked: {{ messages[0]['content'] }}\n"
+    ours, theirs = [remote.chat(t) for t in TEXTS], [llm.chat(t) for t in TEXTS]
+    assert remote.choose(ours) == pytest.approx(llm.choose(theirs), abs=1e-6)
+    assert remote.generate(ours, 8) == llm.generate(theirs, 8)
+
+
+def test_an_answer_is_paid_for_once_and_survives_what_stops_the_run(remote, server):
+    server.troubles = [None, None, 400]
+    with pytest.raises(rr.InputError, match="HTTP 400"):
+        remote.choose(TEXTS)
+    paid = server.answered
+    assert paid >= 2
+    remote.choose(TEXTS)
+    assert server.answered == len(TEXTS)
+    remote.choose(TEXTS)
+    assert server.answered == len(TEXTS)
+
+
+@pytest.mark.parametrize("trouble", [429, 503, "hang up"])
+def test_overload_and_broken_connections_are_tried_again(remote, server, trouble):
+    server.troubles = [trouble] * 2
+    assert remote.choose(TEXTS[:1]).shape == (1, 2)
+    assert server.answered == 1
+
+
+def test_an_option_that_is_not_told_is_bounded_and_counted(remote, server, llm, capsys):
+    server.hidden = (" No",)
+    p = remote.choose(TEXTS)
+    exact = llm.choose(TEXTS)
+    assert (p[:, 1] > 0).all()
+    assert (p[:, 1] <= exact[:, 1] + 1e-9).all()  # the least likely of all 300 tokens stands in
+    assert "in 5 of 5 answers an option is not among the 400 likeliest tokens (in 0 none is)" in capsys.readouterr().out
+
+
+def test_options_that_no_answer_holds_are_an_error(remote, server):
+    server.hidden = (" Yes", " No")
+    with pytest.raises(rr.InputError, match="RALLREC_TOP"):
+        remote.choose(TEXTS)
+    assert remote.missing("choose", TEXTS, options=[" Yes", " No"]) == len(TEXTS)  # nothing of it is kept
+
+
+def test_requests_in_flight_are_bounded(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("RALLREC_IN_FLIGHT", "2")
+    llm = rr.language_model(server.name, cache=Cache(tmp_path / "few.sqlite"))
+    llm.embed([f"{n} films" for n in range(30)])
+    assert server.busiest <= 2
+    assert server.answered == 30
+
+
+def test_the_key_is_in_the_head_of_a_request_and_nowhere_else(remote, server, capsys):
+    remote.choose(TEXTS)
+    assert server.keys == {f"Bearer {KEY}"}
+    server.troubles = [401]
+    with pytest.raises(rr.InputError, match="RALLREC_API_KEY") as caught:
+        remote.generate(["more"])
+    said = "".join([str(caught.value), repr(remote), remote.name, remote.weights, repr(remote.settings)])
+    said += "".join(capsys.readouterr())
+    assert KEY not in said
+    assert KEY.encode() not in remote.cache.path.read_bytes()
+    assert caught.value.__cause__ is None
+
+
+def test_an_adapter_is_used_by_its_name(remote, server, tmp_path):
+    folder = tmp_path / "ml-100k" / "adapter"
+    folder.mkdir(parents=True)
+    (folder / "adapter_model.safetensors").write_bytes(b"weights")
+    adapted = remote.adapted(folder)
+    assert adapted.model == "ml-100k"
+    assert adapted.weights != remote.weights
+    (folder / "adapter_model.safetensors").write_bytes(b"others")
+    assert remote.adapted(folder).weights != adapted.weights
+    server.served = ["tiny"]
+    with pytest.raises(rr.InputError, match="--lora-modules ml-100k="):
+        remote.adapted(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("http://127.0.0.1:9/v1#tiny", "no server answers"),
+        ("http://user:pw@127.0.0.1/v1#tiny", "RALLREC_API_KEY"),
+        ("http://", "names no host"),
+    ],
+)
+def test_addresses_that_lead_nowhere(name, says):
+    with pytest.raises(rr.InputError, match=says) as caught:
+        rr.language_model(name)
+    assert "pw" not in str(caught.value)
+
+
+def test_a_model_that_is_not_served(server):
+    with pytest.raises(rr.InputError, match="serves tiny, ml-100k"):
+        rr.language_model(server.name.replace("#tiny", "#other"))
+    server.served = ["tiny"]
+    assert rr.language_model(server.name.removesuffix("#tiny")).model == "tiny"
+
+
+@pytest.mark.parametrize("value", ["0", "many", "-3"])
+def test_settings_that_are_no_numbers(server, monkeypatch, value):
+    monkeypatch.setenv("RALLREC_IN_FLIGHT", value)
+    with pytest.raises(rr.InputError, match="RALLREC_IN_FLIGHT must be a whole number, 1 or more"):
+        rr.language_model(server.name)
+
+
+def test_a_server_trains_no_adapter(remote, tiny_split, embedding):
+    with pytest.raises(rr.InputError, match="a server trains none"):
+        adapter(tiny_split, embedding, remote)
