@@ -5,6 +5,7 @@ backend answers batches. `LocalModel` is transformers on this machine, `server.S
 """
 
 import contextlib
+import json
 import logging
 import os
 import warnings
@@ -69,6 +70,23 @@ class LanguageModel:
         settings = dict(max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed)
         return self._answers("generate", prompts, settings, str.encode, bytes.decode)
 
+    def sample(
+        self,
+        prompts: Sequence[str],
+        n: int,
+        max_new_tokens: int = 100,
+        temperature: float = 0.6,
+        top_p: float = 0.95,
+        seed: int = 0,
+    ) -> list[list[str]]:
+        """Several sampled continuations of each prompt; they depend on it and the settings, not on other prompts.
+
+        Returns:
+            [len(prompts)][n], without special tokens.
+        """
+        settings = dict(n=n, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed)
+        return self._answers("sample", prompts, settings, lambda texts: json.dumps(texts).encode(), json.loads)
+
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Mean of the last hidden states over a text's own tokens (paper, section 2.2.1).
 
@@ -121,6 +139,9 @@ class LanguageModel:
     # --- what a backend offers: batches of (position in inputs, answer), as they are ready
 
     def _generate(self, prompts: list[str], **settings) -> Iterator[list[tuple[int, str]]]:
+        raise NotImplementedError
+
+    def _sample(self, prompts: list[str], **settings) -> Iterator[list[tuple[int, list[str]]]]:
         raise NotImplementedError
 
     def _embed(self, texts: list[str]) -> Iterator[list[tuple[int, np.ndarray]]]:
@@ -297,8 +318,7 @@ class LocalModel(LanguageModel):
     @torch.inference_mode()
     def _generate(self, prompts, max_new_tokens, temperature, top_p, seed):
         ids = self.tokens(prompts)
-        stop = self.tokenizer.eos_token_id
-        pad = stop if self.tokenizer.pad_token_id is None else self.tokenizer.pad_token_id
+        stop, pad = self._stop_and_pad()
         sampling = dict(do_sample=temperature > 0)
         if temperature > 0:
             sampling |= dict(temperature=temperature, top_p=top_p, top_k=0)
@@ -317,6 +337,27 @@ class LocalModel(LanguageModel):
             )
             texts = self.tokenizer.batch_decode(out[:, longest:], skip_special_tokens=True)
             yield list(zip(batch, texts, strict=True))
+
+    @torch.inference_mode()
+    def _sample(self, prompts, n, max_new_tokens, temperature, top_p, seed):
+        stop, pad = self._stop_and_pad()
+        sampling = dict(do_sample=True, temperature=temperature, top_p=top_p, top_k=0, num_return_sequences=n)
+        for i, ids in enumerate(self.tokens(prompts)):  # a batch a prompt, with a seed of its own
+            torch.manual_seed(int(key_of(seed=seed, text=prompts[i])[:15], 16))
+            x = torch.tensor([ids], device=self.model.device)
+            out = self.model.generate(
+                x,
+                attention_mask=torch.ones_like(x),
+                max_new_tokens=max_new_tokens,
+                pad_token_id=pad,
+                eos_token_id=stop,
+                **sampling,
+            )
+            yield [(i, self.tokenizer.batch_decode(out[:, len(ids) :], skip_special_tokens=True))]
+
+    def _stop_and_pad(self) -> tuple[int, int]:
+        stop = self.tokenizer.eos_token_id
+        return stop, stop if self.tokenizer.pad_token_id is None else self.tokenizer.pad_token_id
 
 
 def language_model(

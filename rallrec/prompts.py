@@ -111,8 +111,31 @@ def labelled_history(shown: Shown, details: Details = TITLES) -> Iterator[tuple[
         yield f"{text}{target}:", labels
 
 
+def reasoned(shown: Shown, llm: LanguageModel | None = None, hints: Sequence[float] | None = None) -> list[str]:
+    """Prompts that ask for reasons and, at the end, a probability; told, if there is one, another reader's."""
+    words, texts = shown.samples.data.words, []
+    for n, (history, target) in enumerate(_histories(shown)):
+        hint = "" if hints is None else f"Another model puts the probability that they will at {hints[n]:.2f}. "
+        texts.append(
+            f"{history}Will this person like the {words.item} {target}? {hint}"
+            f"Weigh briefly what speaks for it and what against. End with a line of this form, "
+            f"with a number from 0 (certainly not) to 1 (certainly):\nProbability: 0.00"
+        )
+    return [llm.chat(text) if llm else text for text in texts]
+
+
 def _questions(shown: Shown) -> Iterator[str]:
     """The paper's kind of prompt: who the user is, what they rated and how, will they like the target?"""
+    words = shown.samples.data.words
+    for history, target in _histories(shown):
+        yield (
+            f"{history}Judging by these ratings, will this person like the {words.item} {target}? "
+            f"Answer with {LABELS[0]} or {LABELS[1]} only."
+        )
+
+
+def _histories(shown: Shown) -> Iterator[tuple[str, str]]:
+    """Who the user is, what they rated and how, in words; and the target's title."""
     data = shown.samples.data
     names, words = titles(data), data.words
     low, high = (f"{x:g}" for x in data.scale)
@@ -122,12 +145,8 @@ def _questions(shown: Shown) -> Iterator[str]:
         history = "\n".join(
             f"- {names[item]}: {rating:g} of {high}" for item, rating in zip(items[real], ratings[real], strict=True)
         )
-        yield (
-            f"{profiles[user]}This person {words.consumed} these {words.items} and rated them "
-            f"from {low} (worst) to {high} (best):\n{history}\n\n"
-            f"Judging by these ratings, will this person like the {words.item} {names[target]}? "
-            f"Answer with {LABELS[0]} or {LABELS[1]} only."
-        )
+        rated = f"This person {words.consumed} these {words.items} and rated them from {low} (worst) to {high} (best)"
+        yield f"{profiles[user]}{rated}:\n{history}\n\n", names[target]
 
 
 def profile(user: dict, data: Dataset) -> str:

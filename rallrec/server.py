@@ -106,13 +106,17 @@ class ServerModel(LanguageModel):
     def _generate(self, prompts, max_new_tokens, temperature, top_p, seed):
         settings = dict(model=self.model, max_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed)
 
-        def ask(text: str) -> str:
-            if text.startswith(USER):
-                answer = self._client.chat.completions.create(messages=_turn(text), **settings)
-                return answer.choices[0].message.content or ""
-            return self._client.completions.create(prompt=text, **settings).choices[0].text
+        yield from self._each(prompts, lambda text: self._continued(text, settings)[0])
 
-        yield from self._each(prompts, ask)
+    def _sample(self, prompts, n, max_new_tokens, temperature, top_p, seed):
+        settings = dict(model=self.model, max_tokens=max_new_tokens, temperature=temperature, top_p=top_p)
+        yield from self._each(prompts, lambda text: self._continued(text, settings | dict(n=n, seed=seed)))
+
+    def _continued(self, text: str, settings: dict) -> list[str]:
+        if text.startswith(USER):
+            answer = self._client.chat.completions.create(messages=_turn(text), **settings)
+            return [choice.message.content or "" for choice in answer.choices]
+        return [choice.text for choice in self._client.completions.create(prompt=text, **settings).choices]
 
     def _embed(self, texts):
         address, name = split_name(self.settings.embeddings or self.name)
