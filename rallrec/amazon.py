@@ -100,12 +100,12 @@ def _ratings(path: Path, items: set[str]) -> tuple[pd.DataFrame, list[str]]:
     columns, other = ([], [], [], []), 0
     for number, entry in _lines(path):
         user, item, rating, time = (_first(entry, names) for names in (_USER, _ITEM, _RATING, _TIME))
-        if item not in items:
+        if not isinstance(item, str) or item not in items:
             other += 1
             continue
         try:
             values = str(user), item, float(rating), int(time)
-        except (TypeError, ValueError) as e:
+        except (TypeError, ValueError, OverflowError) as e:
             raise InputError(f"{path}:{number}: user, rating or time is missing or no number ({e})") from e
         if user is None or not 1 <= values[2] <= 5:
             raise InputError(f"{path}:{number}: no user, or the rating {rating} is off the scale 1 to 5")
@@ -129,7 +129,7 @@ def _lines(path: Path) -> Iterator[tuple[int, dict]]:
                     continue
                 try:
                     entry = json.loads(line.decode("utf-8", errors="replace"))
-                except json.JSONDecodeError:
+                except (ValueError, RecursionError):  # a number of 5,000 digits is no JSONDecodeError
                     entry = None
                 if not isinstance(entry, dict):
                     raise InputError(f"{path}:{number}: no JSON object; the file is damaged, fetch it again")

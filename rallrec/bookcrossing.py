@@ -55,9 +55,8 @@ def bookcrossing(min_item_ratings: int = 10, min_user_ratings: int = 5, like_abo
             notes.append(f"{n:,} unreadable records of {what} are left out.")
     ratings.columns = ["user_id", "item_id", "rating"]
     number = pd.to_numeric(ratings["rating"], errors="coerce")
-    user = pd.to_numeric(ratings["user_id"], errors="coerce")
-    sound = number.between(0, 10) & (number % 1 == 0) & user.notna()
-    ratings = ratings.assign(rating=number, user_id=user)[sound].astype({"user_id": np.int64})
+    sound = number.between(0, 10) & (number % 1 == 0) & ratings["user_id"].str.fullmatch(r"\d{1,18}", flags=re.ASCII)
+    ratings = ratings.assign(rating=number)[sound].astype({"user_id": np.int64})
     if (~sound).any():
         notes.append(f"{(~sound).sum():,} ratings that are no whole number from 0 to 10, or of no user, are left out.")
     books = books[~books["ISBN"].duplicated()]
@@ -113,13 +112,13 @@ def _records(where: str, content: bytes, columns: tuple[str, ...]) -> tuple[pd.D
     The dump is cp1252 with ``;`` between quoted fields, quotes in them written ``\\"`` or not escaped
     at all, and damaged letters; copies of it are ordinary CSV in UTF-8.
     """
-    head = content[:200].decode("cp1252", errors="replace")
-    if ";" not in head.splitlines()[0]:
+    head = content[:200].decode("cp1252", errors="replace").split("\n")[0]
+    if ";" not in head:
         try:
             rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig", errors="replace"), newline="")))
         except csv.Error as e:
             raise InputError(f"{where} is no CSV table ({e}); fetch it again") from e
-        names, records = rows[0], rows[1:]
+        names, records = rows[0] if rows else [], rows[1:]
     else:
         lines = content.decode("cp1252", errors="replace").replace("\r\n", "\n").split("\n")
         names = _fields(lines[0])

@@ -128,10 +128,12 @@ def build(name: str, ratings: pd.DataFrame, items: pd.DataFrame, users: pd.DataF
     the same user and second are ordered by raw item id.
 
     Raises:
-        InputError: an id twice in a table, an unknown id in ``ratings``, a pair rated twice, or a
-            rating off the scale.
+        InputError: an id twice in a table, an item without a title, an unknown id in ``ratings``, a pair
+            rated twice, or a rating off the scale.
     """
     items, users = _ordered(items, "item_id", name), _ordered(users, "user_id", name)
+    if (empty := items["title"] == "").any():
+        raise InputError(f"{name}: item {items['item_id'][int(np.flatnonzero(empty)[0])]} has no title")
     codes = {}
     for table, column in ((users, "user_id"), (items, "item_id")):
         code = pd.Index(table[column]).get_indexer(ratings[column])

@@ -1,5 +1,7 @@
 """The one exception that a user is meant to see."""
 
+LONGEST = 400  # characters of its line; a damaged file can hold a field of any length
+
 
 class InputError(ValueError):
     """Something the user can mend, told in one line: what is wrong, where, and the mend.
@@ -7,6 +9,11 @@ class InputError(ValueError):
     The command line prints the line alone and exits with 2; anything else that is raised is a
     defect of this package and keeps its traceback.
     """
+
+    def __init__(self, said: str):
+        line = " ".join(said.split("\n"))
+        half = LONGEST // 2
+        super().__init__(line if len(line) <= LONGEST else f"{line[:half]} … {line[-half:]}")
 
 
 def one_of(what: str, value: object, valid) -> None:

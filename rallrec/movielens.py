@@ -148,6 +148,9 @@ def ml_1m(like_above: float = 3) -> Dataset:
             "genres": [genres.replace("|", ", ") for *_, genres in movies],
         }
     )
+    for number, user in enumerate(users, start=1):
+        if not (user[2].isdecimal() and user[3].isdecimal() and int(user[3]) < len(OCCUPATIONS)):
+            raise InputError(f"{files['users.dat'][0]}:{number}: age or occupation unknown: {'::'.join(user)[:60]!r}")
     rated = items["item_id"].isin(ratings["item_id"])
     raters = [
         row for row, rates in zip(users, np.isin([int(u) for u, *_ in users], ratings["user_id"]), strict=True) if rates

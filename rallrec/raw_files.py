@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import os
+import struct
 import urllib.error
 import urllib.request
 import zipfile
@@ -89,7 +90,9 @@ def members(archive: Archive) -> dict[str, tuple[str, bytes]]:
                     raise InputError(f"{path} holds no {' or '.join(names)}; fetch {archive.name} from {archive.url}")
                 out[key] = f"{path}/{found}", z.read(found)  # checks the member's CRC; nothing is written to disk
             return out
-    except DAMAGED as e:
+    except InputError:
+        raise
+    except (*DAMAGED, OSError, RuntimeError, ValueError, struct.error) as e:  # what a flipped bit can make of a zip
         raise InputError(f"{path} is truncated or altered ({e}); delete it and run again") from e
 
 
