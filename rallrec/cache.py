@@ -73,6 +73,12 @@ class Cache:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             db = sqlite3.connect(self.path, timeout=120)
             db.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, value BLOB, checksum BLOB)")
+            if db.execute("PRAGMA user_version").fetchone() == (0,):  # checksums of values alone
+                with db:
+                    db.create_function("of_value", 1, lambda value: _checksum("", value))
+                    db.create_function("of_row", 2, _checksum)
+                    db.execute("UPDATE answers SET checksum = of_row(key, value) WHERE checksum = of_value(value)")
+                    db.execute("PRAGMA user_version = 1")
         except (sqlite3.Error, OSError) as e:
             raise InputError(f"the cache {self.path} can't be used ({e}); delete it, or mend its folder") from e
         return db
@@ -85,8 +91,11 @@ class Cache:
         """The value of each key; None where there is none (or where it is damaged)."""
         answers = []
         for key in keys:
-            row = self._db.execute("SELECT value, checksum FROM answers WHERE key = ?", (key,)).fetchone()
-            sound = row is not None and _checksum(row[0]) == row[1]
+            try:
+                row = self._db.execute("SELECT value, checksum FROM answers WHERE key = ?", (key,)).fetchone()
+            except sqlite3.Error as e:
+                raise InputError(f"the cache {self.path} can't be read ({e}); delete it and run again") from e
+            sound = row is not None and _checksum(key, row[0]) == row[1]
             answers.append(row[0] if sound else self._published_answers.get(key))
         return answers
 
@@ -94,15 +103,18 @@ class Cache:
         """Store all of ``answers`` or, if killed meanwhile, none of them."""
         try:
             with self._db:
-                rows = [(k, v, _checksum(v)) for k, v in answers.items()]
+                rows = [(k, v, _checksum(k, v)) for k, v in answers.items()]
                 self._db.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", rows)
         except sqlite3.Error as e:
             raise InputError(f"the cache {self.path} can't be written ({e}); free some space or mend it") from e
 
     def forget(self, key: str) -> None:
         """Drop one answer."""
-        with self._db:
-            self._db.execute("DELETE FROM answers WHERE key = ?", (key,))
+        try:
+            with self._db:
+                self._db.execute("DELETE FROM answers WHERE key = ?", (key,))
+        except sqlite3.Error as e:
+            raise InputError(f"the cache {self.path} can't be written ({e}); free some space or mend it") from e
 
     def arrays(self, inputs: Mapping, make: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
         """The arrays that ``make()`` gives for ``inputs``, computed at most once."""
@@ -114,8 +126,9 @@ class Cache:
         return unpack(blob)
 
 
-def _checksum(value: bytes) -> bytes:
-    return hashlib.blake2b(value, digest_size=8).digest()
+def _checksum(key: str, value: bytes) -> bytes:
+    """Of a row: the key, too, since a damaged index leads to the row of another."""
+    return hashlib.blake2b(key.encode() + value, digest_size=8).digest()
 
 
 @memoise

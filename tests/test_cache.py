@@ -1,3 +1,4 @@
+import hashlib
 import os
 import signal
 import sqlite3
@@ -7,6 +8,8 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import rallrec as rr
 from rallrec.cache import Cache, key_of, pack, unpack
@@ -52,6 +55,48 @@ def test_damaged_file_gets_one_line(tmp_path):
     (tmp_path / "cache").write_bytes(b"no database" * 1000)
     with pytest.raises(rr.InputError, match=r"can't be used .*delete it"):
         Cache(tmp_path / "cache").get(["a"])
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7), n=st.integers(1, 40))
+def test_flipped_bytes_never_give_a_wrong_answer(tmp_path_factory, place, bit, n):
+    path = tmp_path_factory.mktemp("cache") / "cache.sqlite"
+    answers = {f"key {i}": bytes([i]) * 40 * (i % 5 + 1) for i in range(n)}
+    cache = Cache(path)
+    cache.put(answers)
+    cache._db.close()
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= 1 << bit
+    path.write_bytes(content)
+    damaged = Cache(path)
+    for key, value in answers.items():
+        try:
+            (got,) = damaged.get([key])
+        except rr.InputError:
+            continue
+        assert got in (value, None)
+
+
+def test_a_damaged_index_leads_to_no_other_row(cache):
+    cache.put({"a": b"of a", "b": b"of b"})
+    with cache._db as db:
+        db.execute(
+            "UPDATE answers SET value = (SELECT value FROM answers WHERE key = 'b'), checksum = "
+            "(SELECT checksum FROM answers WHERE key = 'b') WHERE key = 'a'"
+        )
+    assert cache.get(["a", "b"]) == [None, b"of b"]
+
+
+def test_a_cache_of_the_first_version_keeps_its_answers(tmp_path):
+    db = sqlite3.connect(tmp_path / "old.sqlite")
+    db.execute("CREATE TABLE answers (key TEXT PRIMARY KEY, value BLOB, checksum BLOB)")
+    for key, value, sound in (("good", b"1", True), ("damaged", b"2", False)):
+        checksum = hashlib.blake2b(value if sound else b"other", digest_size=8).digest()
+        db.execute("INSERT INTO answers VALUES (?, ?, ?)", (key, value, checksum))
+    db.commit()
+    db.close()
+    for _ in range(2):
+        assert Cache(tmp_path / "old.sqlite").get(["good", "damaged"]) == [b"1", None]
 
 
 def test_two_processes_write_at_once(tmp_path):
