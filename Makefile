@@ -12,11 +12,13 @@ FRESH    ?= 0
 PYTHON   ?= .venv/bin/python
 
 export RALLREC_FRESH := $(FRESH)
+export RALLREC_EMBEDDINGS
 RALLREC   := $(PYTHON) -W ignore::FutureWarning -m rallrec
 NOTEBOOKS := 01_descriptions 02_text_embeddings 03_collaborative_embeddings 04_joint_representation 05_recommendation 06_ablations
 RUNS      := $(foreach d,$(DATASETS),$(foreach n,$(NOTEBOOKS),papermill_runs/$(d)/$(n).ipynb))
 SOURCES   := $(wildcard rallrec/*.py)
-MODEL     := $(subst /,--,$(LLM))
+HASH      := \#
+MODEL     := $(subst $(HASH),-,$(subst :,-,$(subst /,--,$(LLM))))
 SETTINGS  := data/settings-$(PROFILE)-$(MODEL)-$(SEED)-$(FRESH)
 
 .DEFAULT_GOAL := help
@@ -33,7 +35,7 @@ reproduce: env  ## from a fresh clone to checked results; FRESH=1 makes the publ
 	@$(RALLREC) check $(DATASETS)
 
 plan: env
-	@$(RALLREC) plan --llm $(LLM) --profile $(PROFILE) --datasets $(DATASETS) -- $$($(MAKE) -n --no-print-directory runs | sed -n 's/.* run \([^ ]*\) --dataset \([^ ]*\) .*/\2\/\1/p')
+	@$(RALLREC) plan --llm '$(LLM)' --profile $(PROFILE) --datasets $(DATASETS) -- $$($(MAKE) -n --no-print-directory runs | sed -n 's/.* run \([^ ]*\) --dataset \([^ ]*\) .*/\2\/\1/p')
 
 all: env  ## make all runs, figures, tables and the README's parts again, where something changed
 	@$(MAKE) --no-print-directory plan
@@ -42,7 +44,7 @@ all: env  ## make all runs, figures, tables and the README's parts again, where 
 runs: env $(RUNS)
 
 overview: env $(RUNS)  ## tables and figures across data sets
-	@$(RALLREC) overview --llm $(LLM) --profile $(PROFILE) --seed $(SEED)
+	@$(RALLREC) overview --llm '$(LLM)' --profile $(PROFILE) --seed $(SEED)
 
 readme: overview  ## fill the generated parts of the README
 	@$(RALLREC) readme
@@ -50,7 +52,7 @@ readme: overview  ## fill the generated parts of the README
 # An executed notebook depends on its source, the package, the settings of the last run, and the notebook before.
 define RUN
 papermill_runs/$(1)/$(2).ipynb: notebooks/$(2).ipynb $$(SOURCES) $$(SETTINGS) $(3) | env data/fetched-$(1)-$(MODEL)
-	@$$(RALLREC) run $(2) --dataset $(1) --llm $$(LLM) --profile $$(PROFILE) --seed $$(SEED)
+	@$$(RALLREC) run $(2) --dataset $(1) --llm '$$(LLM)' --profile $$(PROFILE) --seed $$(SEED)
 endef
 before = $(if $(filter-out $(firstword $(NOTEBOOKS)),$(2)),papermill_runs/$(1)/$(strip $(call previous,$(2),$(NOTEBOOKS))).ipynb)
 previous = $(if $(filter $(1),$(word 2,$(2))),$(word 1,$(2)),$(call previous,$(1),$(wordlist 2,99,$(2))))
@@ -58,7 +60,7 @@ $(foreach d,$(DATASETS),$(foreach n,$(NOTEBOOKS),$(eval $(call RUN,$(d),$(n),$(c
 
 # Data and model, before the first notebook needs them.
 data/fetched-%-$(MODEL): | env
-	@$(RALLREC) fetch --dataset $* --llm $(LLM)
+	@$(RALLREC) fetch --dataset $* --llm '$(LLM)'
 	@mkdir -p data && touch $@
 
 $(SETTINGS):

@@ -1,5 +1,7 @@
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +11,7 @@ import rallrec as rr
 from rallrec import finetuning
 from rallrec.cache import Cache
 from rallrec.finetuning import adapter, sequences
+from rallrec.paths import ROOT
 
 SETTINGS = dict(sequences=24, valid_sequences=8, batch=4, k=3, checks=3, learning_rate=1e-2)
 
@@ -70,6 +73,44 @@ def test_resumed_equals_uninterrupted(tiny_split, embedding, tmp_path, monkeypat
         weights.append((folder / "adapter_model.safetensors").read_bytes())
         assert curve.step == [2, 4, 6]
     assert weights[0] == weights[1]
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import rallrec as rr
+from rallrec.cache import Cache
+from rallrec.finetuning import adapter
+
+data = rr.load("tiny")
+llm = rr.language_model("tiny-random", device="cpu", cache=Cache(Path(sys.argv[1]) / "cache"))
+items = np.random.default_rng(3).normal(size=(data.n_items, 12)).astype(np.float32)
+# dropout draws its masks by the shape of what a process holds, which is not the same in one and in two
+settings = dict(sequences=24, valid_sequences=8, batch=4, k=3, checks=3, learning_rate=1e-2, dropout=0.0)
+print(adapter(rr.split(data), items, llm, **settings).folder)
+"""
+
+
+def test_two_processes_have_the_curve_of_one(tmp_path, monkeypatch):
+    (tmp_path / "train.py").write_text(SCRIPT)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    curves = []
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    for name, command in (("one", [sys.executable]), ("two", launch)):
+        monkeypatch.setenv("RALLREC_DATA", str(tmp_path / name))
+        done = subprocess.run(
+            [*command, str(tmp_path / "train.py"), str(tmp_path / name)], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        (folder,) = (tmp_path / name / "adapters").iterdir()
+        curves.append(json.loads((folder / "rallrec.json").read_text())["curve"])
+    assert curves[0]["step"] == curves[1]["step"]
+    for kind in ("train", "valid"):
+        assert curves[1][kind] == pytest.approx(curves[0][kind], abs=2e-4)
 
 
 def test_trained_once(tiny_split, embedding, llm, folders, monkeypatch):
