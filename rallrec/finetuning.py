@@ -111,11 +111,13 @@ def adapter(
     key = key_of(items=parts, **inputs)
     folder = data_dir() / ("adapters-fresh" if fresh() else "adapters") / key[:16]
     for own in (folder,) if fresh() else (published_dir() / name / "adapter", folder):
-        if (record := _read(own)) and record["inputs"] == json.loads(json.dumps(inputs)):
-            return _adapter(own, name)
+        if (record := _read(own)) and llm.takes(record["inputs"]["model"]):
+            here = json.loads(json.dumps(inputs | {"model": record["inputs"]["model"]}))
+            if record["inputs"] == here:
+                return _adapter(own, name)
     if borrow is not None and borrow != name:
         lent = published_dir() / borrow / "adapter"
-        if (record := _read(lent)) and record["inputs"]["model"] == llm.weights:
+        if (record := _read(lent)) and llm.takes(record["inputs"]["model"]):
             return _adapter(lent, borrow)
     if not isinstance(llm, LocalModel):
         raise InputError(

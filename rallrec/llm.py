@@ -131,6 +131,10 @@ class LanguageModel:
         """The same model with a LoRA adapter, beside the plain one."""
         raise NotImplementedError
 
+    def takes(self, weights: str) -> bool:
+        """Whether an adapter that was trained on ``weights`` fits this model."""
+        return weights == self.weights
+
     def missing(self, verb: str, inputs: Sequence[str], **settings) -> int:
         """How many distinct inputs the cache can't answer; for estimates."""
         distinct = list(dict.fromkeys(inputs))
