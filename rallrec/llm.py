@@ -184,9 +184,9 @@ class LanguageModel:
                     new = zip((todo[i] for i, _ in batch), paid.items(), strict=True)
                     known |= {text: (key, self.format, answer) for text, (key, answer) in new}
                     progress.add(len(batch))
-        if verb == "choose" and (asked := os.environ.get("RALLREC_ASKED")):  # what `rallrec publish` will keep
+        if verb in ("choose", "sample") and (asked := os.environ.get("RALLREC_ASKED")):  # `rallrec publish` keeps them
             with open(asked, "a", encoding="ascii") as f:
-                f.writelines(f"{key} {form}\n" for key, form, _ in (known[text] for text in distinct))
+                f.writelines(f"{key} {form} {verb}\n" for key, form, _ in (known[text] for text in distinct))
         return [decode(known[text][2]) for text in inputs]
 
 

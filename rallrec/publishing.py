@@ -85,21 +85,26 @@ def write_descriptions(data, llm: LanguageModel, folder: Path) -> list[str]:
 
 
 def write_answers(dataset: str, llm: LanguageModel, folder: Path) -> dict[str, int]:
-    """Write ``answers.npz``: what the LLM chose in the last runs of the notebooks, by key, float64 [n, 2].
+    """Write what the LLM answered in the last runs of the notebooks, by key.
+
+    ``answers.npz`` holds what it chose, float64 [n, 2], ``reasons.jsonl`` what was sampled of it.
 
     Returns:
         How many were made in each number format.
     """
     logs = [path.read_text("ascii") for n in NOTEBOOKS if (path := asked_path(dataset, n)).exists()]
-    asked = dict(line.split() for log in logs for line in log.splitlines())
+    asked = {key: (form, verb) for log in logs for key, form, verb in map(str.split, log.splitlines())}
     keys = sorted(asked)
     answers = llm.cache.get(keys)
     if missing := sum(a is None for a in answers):
         raise InputError(f"{missing} answers of the last runs are not in the cache; run `make all` again")
-    if keys:
-        rows = [np.frombuffer(answer, np.float64) for answer in answers]
-        _write_rows(folder / "answers.npz", dict(zip(keys, rows, strict=True)))
-    return dict(Counter(asked.values()))
+    found = list(zip(keys, answers, strict=True))
+    if chosen := {key: np.frombuffer(answer, np.float64) for key, answer in found if asked[key][1] == "choose"}:
+        _write_rows(folder / "answers.npz", chosen)
+    if sampled := [dict(key=key, answer=answer.decode()) for key, answer in found if asked[key][1] == "sample"]:
+        lines = [json.dumps(entry, ensure_ascii=False) + "\n" for entry in sampled]
+        (folder / "reasons.jsonl").write_text("".join(lines), encoding="utf-8")
+    return dict(Counter(form for form, _ in asked.values()))
 
 
 def _held_before(dataset: str) -> set[str]:

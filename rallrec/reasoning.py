@@ -26,7 +26,7 @@ def reason(
     n: int = 6,
     temperature: float = 0.6,
     top_p: float = 0.95,
-    max_new_tokens: int = 200,
+    max_new_tokens: int = 120,
     seed: int = 0,
 ) -> np.ndarray:
     """P(like) as several sampled answers state it.

@@ -17,6 +17,7 @@ class Profile:
         valid_samples: validation samples that it answers, to be combined with other readers.
         seed_samples: test samples on which adapters of other seeds are compared.
         study_samples: validation samples on which prompts are compared.
+        reason_samples: test samples that the LLM gives reasons for, reason_answers: how often for each.
         curve_k: values of K in the ablation of K.
         decays, learning_rates: of the conventional recommenders; all pairs are tried on validation samples.
         seeds: how many, of what is cheap to train.
@@ -33,6 +34,8 @@ class Profile:
     valid_samples: int
     seed_samples: int
     study_samples: int
+    reason_samples: int
+    reason_answers: int
     curve_k: tuple[int, ...]
     decays: tuple[float, ...]
     learning_rates: tuple[float, ...]
@@ -54,6 +57,8 @@ PROFILES = {
         valid_samples=500,
         seed_samples=500,
         study_samples=100,
+        reason_samples=30,
+        reason_answers=6,
         curve_k=(1, 2, 3, 5, 10, 15, 20, 30, 50),
         decays=(1.0, 10.0),
         learning_rates=(1e-3, 3e-3),
@@ -75,6 +80,8 @@ PROFILES = {
         valid_samples=5_000,
         seed_samples=5_000,
         study_samples=2_000,
+        reason_samples=1_000,
+        reason_answers=16,
         curve_k=(1, 2, 3, 5, 10, 15, 20, 30, 50),
         decays=(0.01, 0.1, 1.0),
         learning_rates=(1e-3, 3e-3),
@@ -93,6 +100,8 @@ PROFILES = {
         valid_samples=30,
         seed_samples=20,
         study_samples=20,
+        reason_samples=4,
+        reason_answers=2,
         curve_k=(1, 3, 5, 10),
         decays=(0.1,),
         learning_rates=(1e-2,),

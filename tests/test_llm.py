@@ -139,7 +139,8 @@ def test_an_answer_in_another_number_format_is_taken_and_its_key_published(llm, 
     assert (answers[:2] == paid).all()
     assert answers[2:] == pytest.approx(in_float32, abs=1e-6)
     assert (half.choose(texts) == answers).all()
-    keys, formats = zip(*(line.split() for line in asked.read_text().splitlines()), strict=True)
+    keys, formats, verbs = zip(*(line.split() for line in asked.read_text().splitlines()), strict=True)
+    assert set(verbs) == {"choose"}
     assert formats[:2] == ("bfloat16", "bfloat16")
     assert set(formats[2 : len(texts)]) == {"float32"}
     assert keys[: len(texts)] == keys[len(texts) :]  # each under the format that it was paid in
