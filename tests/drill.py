@@ -1,0 +1,228 @@
+"""`make drill`: the whole run on generated data, killed, crowded, and on broken disks.
+
+    python tests/drill.py              all drills
+    python tests/drill.py kill 20      one of them (kill: that many times)
+    python tests/drill.py kill 5 ml-100k quick smollm2-135m
+
+Each drill works in a copy of the checkout. It ends well if the run does and its outputs are those of
+an undisturbed run, byte for byte, or if it stops with one line that says why.
+"""
+
+import hashlib
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+WATCH = """
+CREATE TABLE answers (key TEXT PRIMARY KEY, value BLOB, checksum BLOB);
+CREATE TABLE paid (key TEXT, kind TEXT);
+CREATE TRIGGER watch AFTER INSERT ON answers BEGIN
+    INSERT INTO paid VALUES (new.key, CASE WHEN substr(new.value, 1, 2) = x'504B' THEN 'arrays' ELSE 'answer' END);
+END;
+"""
+
+
+class Copy:
+    """A copy of the checkout's tracked files, with its own data folder, that runs with this Python."""
+
+    def __init__(self, folder: Path, dataset: str = "tiny", profile: str = "smoke", llm: str = "tiny-random"):
+        self.folder, self.dataset = folder, dataset
+        subprocess.run(["git", "clone", "-q", str(ROOT), str(folder)], check=True)
+        self.variables = [f"PYTHON={sys.executable}", f"DATASETS={dataset}", f"PROFILE={profile}", f"LLM={llm}"]
+        self.environment = os.environ | {"PYTHONPATH": str(folder)}
+        for kind in ("papermill_runs", "figures"):
+            shutil.rmtree(folder / kind / dataset, ignore_errors=True)
+        (folder / "data").mkdir()
+        for name in ("models", "raw"):  # downloads are no part of a drill
+            if (ROOT / "data" / name).exists():
+                (folder / "data" / name).symlink_to(ROOT / "data" / name)
+
+    @property
+    def cache(self) -> Path:
+        return self.folder / "data" / "cache.sqlite"
+
+    def watch(self) -> None:
+        """Write down each answer that is put into the cache."""
+        with sqlite3.connect(self.cache) as db:
+            db.executescript(WATCH)
+
+    def paid(self, kind: str = "answer") -> list[str]:
+        with sqlite3.connect(self.cache) as db:
+            return [key for (key,) in db.execute("SELECT key FROM paid WHERE kind = ?", (kind,))]
+
+    def start(self, *goal: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            ["make", "--no-print-directory", *(goal or ["runs"]), *self.variables],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *goal: str) -> tuple[int, str]:
+        process = self.start(*goal)
+        said, _ = process.communicate()
+        return process.returncode, said
+
+    def outputs(self) -> dict[str, str]:
+        """Digest of every output but ``metrics.json``'s clocks."""
+        out = {}
+        for kind in ("papermill_runs", "figures"):
+            for path in sorted((self.folder / kind / self.dataset).rglob("*")):
+                if path.is_file() and path.name != "metrics.json":
+                    out[str(path.relative_to(self.folder))] = hashlib.sha256(path.read_bytes()).hexdigest()
+        return out
+
+    def leftovers(self) -> list[str]:
+        return [p.name for p in (self.folder / "papermill_runs").glob(".staging-*")]
+
+
+def lines_of(said: str) -> list[str]:
+    """The lines of the error that a run ended with, make's own left out."""
+    return [line for line in said.splitlines() if line.startswith("rallrec: ") or "Traceback" in line]
+
+
+def kill(folder: Path, times: int = 20, *of: str) -> str:
+    calm = Copy(folder / "calm", *of)
+    calm.watch()
+    began = time.monotonic()
+    code, said = calm.run()
+    assert code == 0, said
+    whole = time.monotonic() - began
+    copy = Copy(folder / "killed", *of)
+    copy.watch()
+    rng, moments = random.Random(0), []
+    for _ in range(times):
+        process = copy.start()
+        moment = rng.uniform(0.02, 0.9) * whole
+        try:
+            process.communicate(timeout=moment)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            moments.append(round(moment, 1))
+        if process.returncode == 0:  # it was through: begin again from the notebooks, with what is paid
+            for path in (copy.folder / "papermill_runs" / copy.dataset).glob("*.ipynb"):
+                path.unlink()
+    code, said = copy.run()
+    assert code == 0, said
+    assert copy.outputs() == calm.outputs(), "outputs differ"
+    paid, once = copy.paid(), calm.paid()
+    assert len(paid) == len(set(paid)), f"{len(paid) - len(set(paid))} answers were paid for twice"
+    assert set(paid) == set(once)
+    return (
+        f"killed {len(moments)} times, after {moments} s of a run of {whole:.0f} s; then the same "
+        f"{len(calm.outputs())} outputs, {len(paid):,} answers of the LLM paid once each"
+    )
+
+
+def twice(folder: Path) -> str:
+    copy = Copy(folder / "twice")
+    copy.watch()
+    both = [copy.start(), copy.start()]
+    said = [p.communicate()[0] for p in both]
+    assert [p.returncode for p in both] == [0, 0], said
+    calm = Copy(folder / "calm")
+    assert calm.run()[0] == 0
+    assert copy.outputs() == calm.outputs()
+    return f"two runs at once: both end well, {len(copy.outputs())} outputs as those of one run"
+
+
+def jobs(folder: Path) -> str:
+    copy, calm = Copy(folder / "jobs"), Copy(folder / "calm")
+    code, said = copy.run("-j2", "runs")
+    assert code == 0, said
+    assert calm.run()[0] == 0
+    assert copy.outputs() == calm.outputs()
+    return "make -j2: the same outputs"
+
+
+def full(folder: Path) -> str:
+    """``data/`` on a file system of a few megabytes."""
+    copy, said_at = Copy(folder / "full"), []
+    disk = copy.folder / "data"
+    links = {p.name: p.resolve() for p in disk.iterdir()}
+    for size in ("64k", "256k", "1m"):
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "rallrec", str(disk)]).returncode:
+            return "a full disk: skipped, nothing may be mounted here"
+        try:
+            for name, target in links.items():
+                (disk / name).symlink_to(target)
+            code, said = copy.run()
+        finally:
+            subprocess.run(["umount", str(disk)], check=True)
+        lines = lines_of(said)
+        assert code, said
+        assert len(lines) == 1, said
+        assert "Traceback" not in said, said
+        said_at.append(f"{size}: {lines[0]}")
+    code, said = copy.run()
+    assert code == 0, said
+    return "a full disk: " + "; ".join(said_at) + "; with space again the run ends well"
+
+
+def read_only(folder: Path) -> str:
+    copy = Copy(folder / "read-only")
+    assert copy.run()[0] == 0
+    for path in (copy.folder / "papermill_runs" / "tiny").glob("*.ipynb"):
+        path.unlink()
+    disk = copy.folder / "data"
+    if subprocess.run(["mount", "--bind", str(disk), str(disk)]).returncode:
+        return "a read-only cache: skipped, nothing may be mounted here"
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(disk)], check=True)
+        code, said = copy.run()
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+    lines = lines_of(said)
+    assert "Traceback" not in said, said
+    assert code == 0 or len(lines) == 1, said
+    return f"a read-only data folder: {lines[0] if code else 'ends well, from what is cached'}"
+
+
+def flipped(folder: Path) -> str:
+    calm, copy = Copy(folder / "calm"), Copy(folder / "flipped")
+    assert calm.run()[0] == 0
+    assert copy.run()[0] == 0
+    rng, ends = random.Random(0), []
+    for n in (1, 10, 1000):
+        content = bytearray(copy.cache.read_bytes())
+        for _ in range(n):
+            content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+        copy.cache.write_bytes(content)
+        for path in (copy.folder / "papermill_runs" / "tiny").glob("*.ipynb"):
+            path.unlink()
+        code, said = copy.run()
+        lines = lines_of(said)
+        assert "Traceback" not in said, said
+        assert code == 0 or len(lines) == 1, said
+        if code == 0:
+            assert copy.outputs() == calm.outputs()
+        else:
+            copy.cache.unlink()
+        ends.append(f"{n} flipped: {'the same outputs' if code == 0 else lines[0]}")
+    return "a cache with flipped bytes: " + "; ".join(ends)
+
+
+DRILLS = dict(kill=kill, twice=twice, jobs=jobs, full=full, read_only=read_only, flipped=flipped)
+
+
+def main() -> None:
+    name, *arguments = sys.argv[1:] or [None]
+    for drill in [DRILLS[name]] if name else DRILLS.values():
+        with tempfile.TemporaryDirectory(prefix="rallrec-drill-") as tmp:
+            print(drill(Path(tmp), *(int(a) if a.isdecimal() else a for a in arguments)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
