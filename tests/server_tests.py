@@ -96,9 +96,9 @@ def test_a_server_that_is_killed_and_comes_back(remote, asked, data, tmp_path):
     command += ["--max-model-len", "2048"]
 
     def start():
-        log = open(tmp_path / "vllm.log", "a")
         environment = os.environ | {"VLLM_CPU_KVCACHE_SPACE": "1"}
-        return subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+        with open(tmp_path / "vllm.log", "a") as log:
+            return subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
 
     def up() -> None:
         for _ in range(300):
