@@ -118,8 +118,8 @@ def reasoned(shown: Shown, llm: LanguageModel | None = None, hints: Sequence[flo
         hint = "" if hints is None else f"Another model puts the probability that they will at {hints[n]:.2f}. "
         texts.append(
             f"{history}Will this person like the {words.item} {target}? {hint}"
-            f"Weigh briefly what speaks for it and what against. End with a line of this form, "
-            f"with a number from 0 (certainly not) to 1 (certainly):\nProbability: 0.00"
+            f"Weigh briefly what speaks for it and what against. End with the line "
+            f'"Probability: x", where x is a number from 0 (certainly not) to 1 (certainly).'
         )
     return [llm.chat(text) if llm else text for text in texts]
 
