@@ -93,5 +93,5 @@ def finding(row) -> str:
     """What one row of `changes` says, in words."""
     interval = f"{row.difference:+.3f} [{row.difference_low:+.3f}, {row.difference_high:+.3f}]"
     if row.difference_low > 0:
-        return f"flatters the result by {interval}"
-    return f"harms it by {interval}" if row.difference_high < 0 else f"changes nothing that can be told: {interval}"
+        return f"flatters the result: {interval}"
+    return f"harms it: {interval}" if row.difference_high < 0 else f"changes nothing that can be told: {interval}"
