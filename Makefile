@@ -94,7 +94,7 @@ serve: env .venv-vllm/ready  ## the default LLM on two vLLM servers: port 8000 a
 	@$(RALLREC) fetch > /dev/null
 	@export VLLM_CPU_KVCACHE_SPACE=2; trap 'kill 0' EXIT INT TERM; \
 	$(VLLM) $(SERVED) --port 8001 --runner pooling --convert embed \
-	    --pooler-config '{"pooling_type": "MEAN", "normalize": false}' & \
+	    --pooler-config '{"pooling_type": "MEAN", "use_activation": false}' & \
 	$(VLLM) $(SERVED) --port 8000 --enable-lora --max-lora-rank 8 \
 	    --lora-modules $(foreach d,$(wildcard published/*/adapter),$(notdir $(patsubst %/adapter,%,$(d)))=$(d)) & \
 	wait
