@@ -9,6 +9,7 @@ text by text. Each part runs in a process of its own, so that its peak memory ca
 """
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -82,6 +83,26 @@ def verbs() -> None:
             seconds, _ = timed(lambda verb=verb, texts=texts: getattr(llm, verb)(texts))
             speed = sum(lengths) / seconds
             print(f"{verb:<10}{sum(lengths):>9,}{speed:>10.0f}{raw:>13.0f}{speed / raw:>8.2f}")
+
+
+def server() -> None:
+    """A server's `choose` beside the local backend's, the same prompts (RALLREC_SERVER names it)."""
+    if not (name := os.environ.get("RALLREC_SERVER")):
+        print("no RALLREC_SERVER given")
+        return
+    split = rr.split(rr.load("ml-100k"))
+    texts = prompts.build(rr.select(split.test.take(split.test.draw(TEXTS)), "recent", None, 10)).texts
+    seconds = {}
+    with TemporaryDirectory() as tmp:
+        for backend, llm in {
+            "local": rr.language_model(cache=Cache(Path(tmp) / "local")),
+            "server": rr.language_model(name, cache=Cache(Path(tmp) / "server")),
+        }.items():
+            llm.choose(["warm up"])
+            seconds[backend], _ = timed(lambda llm=llm: llm.choose(texts))
+    for backend, s in seconds.items():
+        print(f"{backend}: {len(texts)} prompts in {s:.1f} s, {len(texts) / s:.1f} prompts/s")
+    print(f"the server has {seconds['local'] / seconds['server']:.2f} times the local backend's throughput")
 
 
 # --- loading and splitting ---------------------------------------------------------------------------
@@ -232,7 +253,7 @@ def large() -> None:
 
 # --- the run -----------------------------------------------------------------------------------------
 
-ALONE = (verbs, load, retrieval, lightgcn, large)
+ALONE = (verbs, server, load, retrieval, lightgcn, large)
 PAIRS = ((samples_ours, samples_plain), (retrieval_ours, retrieval_plain), (epochs_ours, epochs_plain))
 
 

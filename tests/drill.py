@@ -9,6 +9,7 @@ an undisturbed run, byte for byte, or if it stops with one line that says why.
 """
 
 import hashlib
+import json
 import os
 import random
 import shutil
@@ -75,16 +76,26 @@ class Copy:
         return process.returncode, said
 
     def outputs(self) -> dict[str, str]:
-        """Digest of every output but ``metrics.json``'s clocks."""
+        """Digest of every output; of ``metrics.json`` without its clocks."""
         out = {}
         for kind in ("papermill_runs", "figures"):
             for path in sorted((self.folder / kind / self.dataset).rglob("*")):
-                if path.is_file() and path.name != "metrics.json":
-                    out[str(path.relative_to(self.folder))] = hashlib.sha256(path.read_bytes()).hexdigest()
+                if path.is_file():
+                    content = path.read_bytes()
+                    if path.name == "metrics.json":
+                        content = json.dumps(untimed(json.loads(content))).encode()
+                    out[str(path.relative_to(self.folder))] = hashlib.sha256(content).hexdigest()
         return out
 
     def leftovers(self) -> list[str]:
         return [p.name for p in (self.folder / "papermill_runs").glob(".staging-*")]
+
+
+def untimed(metrics):
+    """Metrics without when, where and how fast they were made."""
+    if not isinstance(metrics, dict):
+        return metrics
+    return {key: untimed(value) for key, value in metrics.items() if key != "made"}
 
 
 def lines_of(said: str) -> list[str]:
