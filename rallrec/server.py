@@ -18,6 +18,7 @@ from .cache import Cache
 from .errors import InputError
 from .llm import LanguageModel, adapter_digest
 
+MALFORMED = (AttributeError, IndexError, KeyError, TypeError, ValueError)  # what reading another answer raises
 USER = "\x1euser\x1e"  # begins a text that is a user's turn; no title holds a control character
 
 
@@ -137,7 +138,8 @@ class ServerModel(LanguageModel):
         bounded, silent = 0, []  # silent: answers that hold no option
 
         def ask(text: str) -> tuple[np.ndarray, int]:
-            told = self._next_tokens(text)
+            if not (told := self._next_tokens(text)):
+                raise InputError("the server tells no log-probabilities; start one that does, such as vLLM")
             logp = np.array([told.get(option, min(told.values())) for option in options])
             p = np.exp(logp - logp.max())
             return p / p.sum(), sum(option not in told for option in options)
@@ -195,7 +197,7 @@ class ServerModel(LanguageModel):
                         i = running.pop(future)
                         try:
                             answers.append((i, future.result()))
-                        except OpenAIError as e:
+                        except (OpenAIError, *MALFORMED) as e:
                             failure, waiting = e, iter(())
                     if answers:
                         yield answers
@@ -248,14 +250,17 @@ def models(address: str, asked, settings: ServerSettings) -> list[str]:
     from openai import OpenAIError
 
     try:
-        return [m.id for m in asked.with_options(max_retries=2, timeout=20).models.list()]
-    except OpenAIError as e:
+        served = [m.id for m in asked.with_options(max_retries=2, timeout=20).models.list()]
+    except (OpenAIError, *MALFORMED) as e:
         raise InputError(said(address, e, settings)) from None
+    if not served:
+        raise InputError(f"{address}: the server lists no model; such an address usually ends with /v1")
+    return served
 
 
 def said(name: str, error: Exception, settings: ServerSettings) -> str:
     """One line on what went wrong, without the key."""
-    from openai import APIConnectionError, APIStatusError
+    from openai import APIConnectionError, APIStatusError, OpenAIError
 
     if isinstance(error, APIConnectionError):
         text = "no server answers; start it, or mend the address. Answers that came are kept: run again to go on"
@@ -263,8 +268,10 @@ def said(name: str, error: Exception, settings: ServerSettings) -> str:
         text = f"the server refused (HTTP {error.status_code}): {(error.message.splitlines() or [''])[0][:300]}"
         if error.status_code in (401, 403):
             text += "; set RALLREC_API_KEY"
-    else:
+    elif isinstance(error, OpenAIError | InputError):
         text = (str(error).splitlines() or [type(error).__name__])[0]
+    else:
+        text = "the answer is none of OpenAI's protocol; such an address usually ends with /v1"
     return f"{name}: {text.replace(settings.api_key, '***') if settings.api_key else text}"
 
 

@@ -10,7 +10,7 @@ import torch
 import rallrec as rr
 from rallrec.cache import Cache
 from rallrec.finetuning import adapter
-from rallrec.server import ServerModel
+from rallrec.server import ServerModel, ServerSettings
 
 TEXTS = ["a", "The film is called Alien.", "History: Yes No? " * 5, "x y z", "The film (1999): Yes\nAlien:"]
 KEY = "sk-very-secret"
@@ -22,6 +22,7 @@ class Server(ThreadingHTTPServer):
     Attributes:
         troubles: what befalls the next requests: an HTTP status, or ``hang up``.
         hidden: tokens that are left out of the likeliest.
+        content: what every request gets instead of an answer.
     """
 
     daemon_threads = True
@@ -29,7 +30,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, llm):
         super().__init__(("127.0.0.1", 0), Handler)
         self.llm, self.troubles, self.hidden, self.answered = llm, [], (), 0
-        self.busy = self.busiest = 0
+        self.busy, self.busiest, self.content = 0, 0, None
         self.served, self.keys, self.lock = ["tiny", "ml-100k"], set(), threading.Lock()
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -68,7 +69,7 @@ class Handler(BaseHTTPRequestHandler):
                 server.busy -= 1
 
     def reply(self, content: dict, status: int = 200) -> None:
-        body = json.dumps(content).encode()
+        body = self.server.content or json.dumps(content).encode()
         self.send_response(status)
         for name, value in (("Content-Type", "application/json"), ("Content-Length", len(body))):
             self.send_header(name, str(value))
@@ -214,6 +215,24 @@ def test_addresses_that_lead_nowhere(name, says):
     with pytest.raises(rr.InputError, match=says) as caught:
         rr.language_model(name)
     assert "pw" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"<html>hello</html>", b"not json", b"[1]", b'{"data": []}', b'{"choices": []}'])
+def test_a_server_that_speaks_another_protocol(server, cache, content):
+    server.content = content
+    address = server.name.partition("#")[0]
+    with pytest.raises(rr.InputError, match="usually ends with /v1"):
+        rr.language_model(server.name)
+    remote = ServerModel(address, "tiny", ServerSettings(retries=0), cache)
+    for ask in (remote.choose, remote.generate, remote.embed):
+        with pytest.raises(rr.InputError, match="usually ends with /v1"):
+            ask(["a"])
+
+
+def test_a_server_that_tells_no_probabilities(remote, server):
+    server.content = b'{"choices": [{"text": "Yes", "logprobs": null}]}'
+    with pytest.raises(rr.InputError, match="tells no log-probabilities"):
+        remote.choose(["a"])
 
 
 def test_a_model_that_is_not_served(server):
