@@ -93,7 +93,7 @@ class LanguageModel:
         Returns:
             float32 [len(texts), d]. Kept (and so rounded) in half precision, like the published ones.
         """
-        rows = self._answers("embed", texts, {}, lambda v: v.astype(np.float16).tobytes(), _float16)
+        rows = self._answers("embed", texts, {}, lambda v: _finite(v.astype(np.float16)), _float16)
         return np.stack(rows).astype(np.float32) if rows else np.zeros((0, 0), np.float32)
 
     def choose(self, prompts: Sequence[str], options: Sequence[str] = (" Yes", " No")) -> np.ndarray:
@@ -108,7 +108,7 @@ class LanguageModel:
         """
         if len(set(options)) < len(options) or len(options) < 2 or not all(options):
             raise InputError(f"options are {list(options)}; give at least two distinct, non-empty ones")
-        rows = self._answers("choose", prompts, {"options": list(options)}, np.ndarray.tobytes, _float64)
+        rows = self._answers("choose", prompts, {"options": list(options)}, _finite, _float64)
         return np.stack(rows) if rows else np.zeros((0, len(options)))
 
     def spot_check(self, prompts: Sequence[str], options: Sequence[str] = (" Yes", " No"), n: int = 20) -> float:
@@ -188,6 +188,12 @@ class LanguageModel:
             with open(asked, "a", encoding="ascii") as f:
                 f.writelines(f"{key} {form} {verb}\n" for key, form, _ in (known[text] for text in distinct))
         return [decode(known[text][2]) for text in inputs]
+
+
+def _finite(row: np.ndarray) -> bytes:
+    if not np.isfinite(row).all():
+        raise InputError("the LLM answers with values that are no numbers; if it computes in float16, take bfloat16")
+    return row.tobytes()
 
 
 def _float16(blob: bytes) -> np.ndarray:

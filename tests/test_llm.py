@@ -126,6 +126,15 @@ def test_a_model_folder(llm, tmp_path):
         rr.language_model(str(folder))
 
 
+@pytest.mark.parametrize(("verb", "value"), [("embed", 1e9), ("embed", np.nan), ("choose", np.nan)])
+def test_no_number_is_never_kept(llm, monkeypatch, verb, value):
+    with monkeypatch.context() as patch, np.errstate(over="ignore"):
+        patch.setattr(llm, f"_{verb}", lambda *_, **__: iter([[(0, np.array([value, 0.0]))]]))
+        with pytest.raises(rr.InputError, match="no numbers"):
+            getattr(llm, verb)(["a text of its own"])
+    assert np.isfinite(getattr(llm, verb)(["a text of its own"])).all()
+
+
 def test_an_answer_in_another_number_format_is_taken_and_its_key_published(llm, tmp_path, monkeypatch):
     texts = sorted(set(TEXTS))
     cache, asked = Cache(tmp_path / "both"), tmp_path / "asked"
