@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import sqlite3
+import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache as memoise
 from functools import cached_property
@@ -150,11 +151,20 @@ def read_published(folder: Path) -> dict[str, bytes]:
 def read_folder(folder: Path) -> dict[str, bytes]:
     """Every answer published for one data set: texts (``*.jsonl``) and rows of numbers (``*.npz``)."""
     answers = {}
-    for path in sorted(folder.glob("*.jsonl")):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            entry = json.loads(line)
-            answers[entry["key"]] = entry["answer"].encode()
-    for path in sorted(folder.glob("*.npz")):
-        with np.load(path, allow_pickle=False) as z:
-            answers |= {bytes(k).hex(): row.tobytes() for k, row in zip(z["keys"], z["rows"], strict=True)}
+    for path in sorted([*folder.glob("*.jsonl"), *folder.glob("*.npz")]):
+        try:
+            answers |= _texts(path) if path.suffix == ".jsonl" else _rows(path)
+        except (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, zipfile.BadZipFile) as e:
+            raise InputError(f"{path} is damaged ({e}); `git checkout {path}` brings it back") from e
     return answers
+
+
+def _texts(path: Path) -> dict[str, bytes]:
+    with open(path, encoding="utf-8") as f:  # not str.splitlines, which breaks a text at other characters, too
+        entries = [json.loads(line) for line in f]
+    return {entry["key"]: entry["answer"].encode() for entry in entries}
+
+
+def _rows(path: Path) -> dict[str, bytes]:
+    with np.load(path, allow_pickle=False) as z:
+        return {bytes(key).hex(): row.tobytes() for key, row in zip(z["keys"], z["rows"], strict=True)}

@@ -1,4 +1,5 @@
 import hashlib
+import json
 import os
 import signal
 import sqlite3
@@ -143,3 +144,41 @@ def test_published_answers_are_a_second_layer(tmp_path):
     assert none is None
     cache.put({"k1": b"own"})
     assert cache.get(["k1"]) == [b"own"]
+
+
+def test_a_published_text_may_hold_any_line_break(tmp_path):
+    folder = tmp_path / "published" / "some-data"
+    folder.mkdir(parents=True)
+    text = "one\u2028two\x85three\x0bfour\r\nfive"
+    line = json.dumps(dict(key="ab", answer=text), ensure_ascii=False)
+    (folder / "descriptions.jsonl").write_text(f"{line}\n", encoding="utf-8")
+    assert Cache(tmp_path / "cache", tmp_path / "published").get(["ab"]) == [text.encode()]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("descriptions.jsonl", b'{"key": "ab", "answer"'),
+        ("descriptions.jsonl", b'{"key": "ab"}\n'),
+        ("descriptions.jsonl", b'{"key": "ab", "answer": 1}\n'),
+        ("descriptions.jsonl", b'["ab"]\n'),
+        ("descriptions.jsonl", b"\xff\xfe"),
+        ("answers.npz", b"version https://git-lfs.github.com/spec/v1"),
+        ("answers.npz", b"PK\x03\x04 cut off"),
+        ("answers.npz", b""),
+    ],
+)
+def test_a_damaged_published_file_is_named(tmp_path, name, content):
+    folder = tmp_path / "published" / "some-data"
+    folder.mkdir(parents=True)
+    (folder / name).write_bytes(content)
+    with pytest.raises(rr.InputError, match=f"{name} is damaged .*git checkout"):
+        Cache(tmp_path / "cache", tmp_path / "published").get(["ab"])
+
+
+def test_no_pickle_is_loaded(tmp_path):
+    folder = tmp_path / "published" / "some-data"
+    folder.mkdir(parents=True)
+    np.savez(folder / "answers.npz", keys=np.array([b"ab"], object), rows=np.array([{}], object))
+    with pytest.raises(rr.InputError, match=r"is damaged .*pickle"):
+        Cache(tmp_path / "cache", tmp_path / "published").get(["ab"])
