@@ -1,6 +1,7 @@
 """Tables and figures across data sets, made of the tables that their notebooks wrote."""
 
 import json
+import textwrap
 from pathlib import Path
 
 import pandas as pd
@@ -33,7 +34,7 @@ def comparable(llm: str, profile: str, seed: int) -> list[str]:
 
 
 def across(datasets: list[str], table: str, label: str, value: str) -> pd.DataFrame:
-    """One table of all data sets: ``label``, the value with its interval, ``dataset``, ``n``.
+    """One table of all data sets: ``label``, the value with its interval, ``dataset``, ``n``, a verdict if it has one.
 
     A table with a column ``reader`` has it in the label.
     """
@@ -45,7 +46,8 @@ def across(datasets: list[str], table: str, label: str, value: str) -> pd.DataFr
         part = pd.read_csv(path).dropna(subset=value)
         if "reader" in part and label != "method":
             part[label] = part["reader"] + ": " + part[label]
-        parts.append(part[[label, value, f"{value}_low", f"{value}_high", "n"]].assign(dataset=name))
+        verdict = ["verdict"] if "verdict" in part else []
+        parts.append(part[[label, value, f"{value}_low", f"{value}_high", "n", *verdict]].assign(dataset=name))
     if not parts:
         raise InputError(f"no data set has the table {table}; run `make all` first")
     return pd.concat(parts, ignore_index=True)
@@ -66,8 +68,32 @@ def made_by(dataset: str) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def said(verdicts: pd.Series) -> str:
+    """A claim's verdicts, by data set, as a sentence: ``holds on a and b; can't be told … on c``."""
+    parts = []
+    for verdict in figures.VERDICTS:
+        *names, last = ["", *verdicts.index[verdicts == verdict]]
+        if last:
+            where = f"{', '.join(names[1:])} and {last}" if names[1:] else last
+            size = " at this sample size" if verdict == "can't be told" else ""
+            parts.append(f"{verdict}{size} on {where}")
+    return "; ".join(parts)
+
+
+def write_claims(claims: pd.DataFrame, folder: Path) -> None:
+    """A figure and a sentence for each claim: ``claim-01.png`` …, ``claims_in_words.md``."""
+    lines = []
+    for number, (claim, rows) in enumerate(claims.groupby("claim", sort=False), 1):
+        sentence = said(rows.set_index("dataset")["verdict"])
+        figure = figures.forest(rows, "difference", "difference of AUC", "dataset", "verdict", 0, figures.VERDICTS)
+        figure.axes[0].set_title(f"{claim}:\n{textwrap.fill(sentence, 76, break_on_hyphens=False)}", fontsize="small")
+        figures.save(figure, folder / f"claim-{number:02}")
+        lines.append(f"- [{claim}](figures/overview/claim-{number:02}.png): {sentence}.\n")
+    (folder / "claims_in_words.md").write_text("".join(lines), encoding="utf-8")
+
+
 def write_overview(llm: str, profile: str, seed: int) -> Path:
-    """Write ``figures/overview/``: each of `TABLES` with a column a data set, and as a figure."""
+    """Write ``figures/overview/``: each of `TABLES` with a column a data set, and as a figure; a figure a claim."""
     datasets = comparable(llm, profile, seed)
     folder = overview_folder()
     folder.mkdir(parents=True, exist_ok=True)
@@ -84,6 +110,8 @@ def write_overview(llm: str, profile: str, seed: int) -> Path:
         wide = wide.rename_axis(None, axis=1).reset_index()
         figures.save_table(long, wide, folder / name)
         figures.save(figures.across(long, label, value, heading), folder / name)
+        if name == "claims":
+            write_claims(long, folder)
     for name in datasets:
         rows = made_by(name)
         shown = rows.assign(AUC=rows.AUC.map("{:.3f}".format), command="`" + rows.command + "`")

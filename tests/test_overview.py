@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import rallrec as rr
-from rallrec.overview import across, comparable, write_overview
+from rallrec.overview import across, comparable, said, write_overview
 from rallrec.paths import ROOT
 from rallrec.runs import read_metrics
 
@@ -87,3 +87,16 @@ def test_the_repositorys_overview_is_that_of_its_reference_runs():
             values = read_metrics(row.dataset)["notebooks"]["05_recommendation"]["values"]
             assert values[f"{key}/{row.method}/auc"] == pytest.approx(row.auc, abs=1e-6)
     assert set(across(["ml-100k"], "06_released", "protocol", "difference")["dataset"]) == {"ml-100k"}
+
+
+def test_a_claim_in_words():
+    verdicts = pd.Series({"a": "can't be told", "b": "holds", "c": "holds", "d": "holds"})
+    assert said(verdicts) == "holds on b, c and d; can't be told at this sample size on a"
+    assert said(pd.Series({"a": "does not hold"})) == "does not hold on a"
+
+
+def test_each_claim_has_a_figure_and_a_sentence(outputs):
+    folder = write_overview(**SETTINGS)
+    line = (folder / "claims_in_words.md").read_text()
+    assert line == "- [c](figures/overview/claim-01.png): holds on ml-100k, ml-1m and my-own.\n"
+    assert (folder / "claim-01.png").stat().st_size > 1000
