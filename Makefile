@@ -12,7 +12,6 @@ FRESH    ?= 0
 PYTHON   ?= .venv/bin/python
 
 export RALLREC_FRESH := $(FRESH)
-export RALLREC_EMBEDDINGS
 RALLREC   := $(PYTHON) -W ignore::FutureWarning -m rallrec
 NOTEBOOKS := 01_descriptions 02_text_embeddings 03_collaborative_embeddings 04_joint_representation 05_recommendation 06_ablations
 RUNS      := $(foreach d,$(DATASETS),$(foreach n,$(NOTEBOOKS),papermill_runs/$(d)/$(n).ipynb))

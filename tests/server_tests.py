@@ -20,8 +20,8 @@ from rallrec.cache import Cache
 from rallrec.paths import ROOT, published_dir
 from rallrec.prompts import Details
 
-os.environ.setdefault("RALLREC_EMBEDDINGS", "http://127.0.0.1:8001/v1#smollm2-135m")
-SERVER = os.environ.get("RALLREC_SERVER", "http://127.0.0.1:8000/v1#smollm2-135m")
+os.environ["RALLREC_EMBEDDINGS"] = os.environ.get("RALLREC_EMBEDDINGS") or "http://127.0.0.1:8001/v1#smollm2-135m"
+SERVER = os.environ.get("RALLREC_SERVER") or "http://127.0.0.1:8000/v1#smollm2-135m"
 ADAPTER = published_dir() / "ml-100k" / "adapter"
 N = 200
 
