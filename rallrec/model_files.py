@@ -46,7 +46,7 @@ def _from_folder(folder: Path, dtype: torch.dtype):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True)  # never a pickle
         return model, AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError) as e:
         raise InputError(f"{folder} can't be loaded as a causal LM: {str(e).splitlines()[0]}") from e

@@ -122,7 +122,8 @@ def test_a_model_folder(llm, tmp_path):
     assert copy.choose(TEXTS) == pytest.approx(llm.choose(TEXTS), abs=1e-6)
     assert copy.weights != llm.weights
     (folder / "model.safetensors").unlink()
-    with pytest.raises(rr.InputError):
+    torch.save(llm.model.state_dict(), folder / "pytorch_model.bin")  # a pickle
+    with pytest.raises(rr.InputError, match="safetensors"):
         rr.language_model(str(folder))
 
 
