@@ -325,16 +325,23 @@ class LocalModel(LanguageModel):
                     raise InputError(f"options {list(options)} share their tokens; choose others")
         return added
 
+    def _generate(self, prompts, **settings):
+        for answers in self._continued(prompts, 1, **settings):
+            yield [(i, text) for i, (text,) in answers]
+
+    def _sample(self, prompts, n, **settings):
+        yield from self._continued(prompts, n, **settings)
+
     @torch.inference_mode()
-    def _generate(self, prompts, max_new_tokens, temperature, top_p, seed):
+    def _continued(
+        self, prompts: list[str], n: int, max_new_tokens: int, temperature: float, top_p: float, seed: int
+    ) -> Iterator[list[tuple[int, list[str]]]]:
+        """``n`` continuations of each prompt, which is read once."""
         ids = self.tokens(prompts)
-        stop, pad = self._stop_and_pad()
-        sampling = dict(do_sample=temperature > 0)
-        if temperature > 0:
-            sampling |= dict(temperature=temperature, top_p=top_p, top_k=0)
-            torch.manual_seed(seed)
+        stop = self.tokenizer.eos_token_id
+        pad = stop if self.tokenizer.pad_token_id is None else self.tokenizer.pad_token_id
         # one new token costs a pass over all weights: wide batches pay
-        for batch in self._batches(ids, 8 * self.batch_tokens):
+        for batch in self._batches(ids, max(1, 8 * self.batch_tokens // n)):
             longest = max(len(ids[i]) for i in batch)
             x = torch.full((len(batch), longest), pad)
             mask = torch.zeros_like(x)
@@ -342,32 +349,62 @@ class LocalModel(LanguageModel):
                 x[row, longest - len(ids[i]) :] = torch.tensor(ids[i])
                 mask[row, longest - len(ids[i]) :] = 1
             x, mask = x.to(self.model.device), mask.to(self.model.device)
+            read = {}
+            if n > 1 and longest > 1:
+                place = (mask.cumsum(1) - 1).clamp(min=0)[:, :-1]
+                past = self.model.base_model(x[:, :-1], attention_mask=mask[:, :-1], position_ids=place, use_cache=True)
+                past.past_key_values.batch_repeat_interleave(n)
+                read = dict(past_key_values=past.past_key_values)
+            if temperature > 0:
+                seeds = [int(key_of(seed=seed, text=prompts[i], number=k)[:15], 16) for i in batch for k in range(n)]
+                read["logits_processor"] = [Sampler(seeds, temperature, top_p)]
             out = self.model.generate(
-                x, attention_mask=mask, max_new_tokens=max_new_tokens, pad_token_id=pad, eos_token_id=stop, **sampling
-            )
-            texts = self.tokenizer.batch_decode(out[:, longest:], skip_special_tokens=True)
-            yield list(zip(batch, texts, strict=True))
-
-    @torch.inference_mode()
-    def _sample(self, prompts, n, max_new_tokens, temperature, top_p, seed):
-        stop, pad = self._stop_and_pad()
-        sampling = dict(do_sample=True, temperature=temperature, top_p=top_p, top_k=0, num_return_sequences=n)
-        for i, ids in enumerate(self.tokens(prompts)):  # a batch a prompt, with a seed of its own
-            torch.manual_seed(int(key_of(seed=seed, text=prompts[i])[:15], 16))
-            x = torch.tensor([ids], device=self.model.device)
-            out = self.model.generate(
-                x,
-                attention_mask=torch.ones_like(x),
+                x.repeat_interleave(n, 0),
+                attention_mask=mask.repeat_interleave(n, 0),
                 max_new_tokens=max_new_tokens,
                 pad_token_id=pad,
                 eos_token_id=stop,
-                **sampling,
+                do_sample=False,
+                **read,
             )
-            yield [(i, self.tokenizer.batch_decode(out[:, len(ids) :], skip_special_tokens=True))]
+            texts = self.tokenizer.batch_decode(out[:, longest:], skip_special_tokens=True)
+            yield [(i, texts[row * n : row * n + n]) for row, i in enumerate(batch)]
 
-    def _stop_and_pad(self) -> tuple[int, int]:
-        stop = self.tokenizer.eos_token_id
-        return stop, stop if self.tokenizer.pad_token_id is None else self.tokenizer.pad_token_id
+
+class Sampler:
+    """Samples each row with a generator of its own, so that it does not depend on what else is in the batch.
+
+    With Gumbel noise added to the log-probabilities the largest is a sample (the Gumbel-max trick), so
+    that greedy search over what this returns samples.
+    """
+
+    def __init__(self, seeds: list[int], temperature: float, top_p: float):
+        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self.temperature, self.top_p = temperature, top_p
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        scores = nucleus(scores.float() / self.temperature, self.top_p)
+        noise = [torch.empty(scores.shape[1]).exponential_(generator=g).log() for g in self.generators]
+        return scores - torch.stack(noise).to(scores.device)
+
+
+def nucleus(scores: torch.Tensor, top_p: float, likeliest: int = 1024) -> torch.Tensor:
+    """``scores`` of the likeliest tokens that together have the probability ``top_p`` or more, -inf for the rest.
+
+    Args:
+        scores: [rows, vocabulary]. likeliest: so many are sorted first; all only if those are not enough.
+    """
+    if top_p >= 1:
+        return scores
+    total = scores.logsumexp(1, keepdim=True)
+    for k in (min(likeliest, scores.shape[1]), scores.shape[1]):
+        top, token = scores.topk(k, dim=1)
+        p = (top - total).exp()
+        before = p.cumsum(1) - p
+        if (before[:, -1] + p[:, -1] >= top_p).all():
+            break
+    kept = top.masked_fill(before >= top_p, -torch.inf)
+    return torch.full_like(scores, -torch.inf).scatter(1, token, kept)
 
 
 def language_model(

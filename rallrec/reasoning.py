@@ -13,7 +13,7 @@ from .errors import InputError, at_least
 from .llm import LanguageModel
 from .retrieval import Shown
 
-STATED = re.compile(r"probability\W{0,12}?(?:is |of |at )?\W{0,4}?(?<!-)(\d*\.?\d+)\s*(%)?", re.IGNORECASE)
+STATED = re.compile(r"probability\W{0,12}?(?:is |of |at )?\W{0,4}?(?<!-)(\d*\.?\d+)\s*(%|/\s*\d+)?", re.IGNORECASE)
 PRIORS = 0.1, 1.0  # of the reasoned and of the plain answers (RALLRec+: w0)
 SPREAD = 1.0  # tau
 LEAST = 1e-3  # epsilon
@@ -47,12 +47,13 @@ def reason(
 
 
 def stated(answer: str) -> float:
-    """The last probability in an answer, stated as ``probability: 0.7`` or ``70%``; NaN if it is none from 0 to 1."""
+    """The last probability in an answer: ``probability: 0.7``, ``70%``, ``7/10``; NaN if none from 0 to 1 is there."""
     found = STATED.findall(answer)
     if not found:
         return np.nan
-    number, percent = found[-1]
-    p = float(number) / (100 if percent else 1)
+    number, of = found[-1]
+    whole = {"": 1, "%": 100}.get(of) or int(of[1:])
+    p = float(number) / whole if whole else np.nan
     return p if 0 <= p <= 1 else np.nan
 
 

@@ -1,9 +1,14 @@
 import numpy as np
 import pytest
+import torch
+from transformers import TopPLogitsWarper
 
 import rallrec as rr
 from rallrec import prompts
+from rallrec.llm import Sampler, nucleus
 from rallrec.reasoning import merge, missing, reason, stated
+
+SETTINGS = dict(max_new_tokens=6, temperature=0.8, top_p=0.95, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -14,6 +19,8 @@ from rallrec.reasoning import merge, missing, reason, stated
         ("the probability is 70%", 0.7),
         ("PROBABILITY = .5", 0.5),
         ("Probability: 1", 1.0),
+        ("Probability: 1/5", 0.2),
+        ("probability of 7 / 10.", 0.7),
         ("Probability: 0", 0.0),
     ],
 )
@@ -29,6 +36,8 @@ def test_stated_probabilities(answer, p):
         "0.7",
         "Probability: high",
         "Probability: 7",
+        "Probability: 1/0",
+        "Probability: 7/5",
         "probability: 130%",
         "Probability: -0.5",
         "It is likely; 3 of 5",
@@ -84,9 +93,34 @@ def test_reasons_of_a_model(tiny_split, embedding, llm):
 
 
 def test_samples_do_not_depend_on_their_neighbours(llm):
-    texts = ["The film", "A book about", "Yes, because"]
-    together = llm._sample(texts, 3, 6, 0.8, 0.95, 0)
-    alone = [next(iter(llm._sample([t], 3, 6, 0.8, 0.95, 0))) for t in texts]
-    assert [b[0][1] for b in together] == [a[0][1] for a in alone]
+    texts = ["The film", "A book about", "Yes, because", "x"]
+    together = dict(answer for batch in llm._sample(texts, 3, **SETTINGS) for answer in batch)
+    alone = [next(llm._sample([t], 3, **SETTINGS))[0][1] for t in texts]
+    assert [together[i] for i in range(4)] == alone
+    once = dict(answer for batch in llm._generate(texts, **SETTINGS) for answer in batch)
+    assert [once[i] for i in range(4)] == [several[0] for several in alone]
     assert len(set(llm.sample(texts, 3, 6)[0])) > 1
     assert llm.sample(texts, 3, 6) != llm.sample(texts, 3, 6, seed=1)
+
+
+def test_a_cold_sample_is_the_greedy_text(llm):
+    texts = ["The film", "A book about", "Yes, because"]
+    greedy = llm.generate(texts, 6)
+    assert llm.sample(texts, 2, 6, temperature=1e-5) == [[text] * 2 for text in greedy]
+
+
+@torch.inference_mode()
+def test_samples_have_the_models_probabilities():
+    scores, n = torch.tensor([[2.0, 1.0, 0.5, -1.0, -3.0]]), 20_000
+    drawn = Sampler(list(range(n)), 0.7, 0.9)(None, scores.expand(n, -1)).argmax(1)
+    allowed = nucleus(scores / 0.7, 0.9).softmax(1)[0].numpy()
+    share = np.bincount(drawn.numpy(), minlength=5) / n
+    assert share == pytest.approx(allowed, abs=4 * 0.5 / n**0.5)
+
+
+@pytest.mark.parametrize("top_p", [0.1, 0.5, 0.95, 1.0])
+@pytest.mark.parametrize("likeliest", [3, 1024])
+def test_the_nucleus_is_that_of_transformers(top_p, likeliest):
+    scores = torch.randn(6, 50, generator=torch.Generator().manual_seed(0)) * 3
+    expected = TopPLogitsWarper(top_p)(None, scores) if top_p < 1 else scores
+    assert nucleus(scores, top_p, likeliest).equal(expected)

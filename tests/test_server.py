@@ -87,7 +87,9 @@ class Handler(BaseHTTPRequestHandler):
             prompt = llm.chat(asked["messages"][0]["content"]) if chat else asked["prompt"]
             n = asked.get("top_logprobs") if chat else asked.get("logprobs")
             if not n:
-                ((_, text),) = next(llm._generate([prompt], asked["max_tokens"], 0.0, 1.0, 0))
+                ((_, text),) = next(
+                    llm._generate([prompt], max_new_tokens=asked["max_tokens"], temperature=0.0, top_p=1.0, seed=0)
+                )
                 choice = {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
             else:
                 ids = llm.tokens([prompt])
