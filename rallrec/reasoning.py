@@ -66,7 +66,8 @@ def merge(reasoned: np.ndarray, plain: np.ndarray) -> np.ndarray:
     r"""One P(like) of several answers of two readers, weighed by how well each reader's answers agree.
 
     :math:`(w_A m_A + w_B m_B) / (w_A + w_B)` with :math:`w = w_0 / (\mathrm{var} / \tau + \epsilon)`. A reader
-    without a single stated answer has no weight.
+    without a single stated answer has no weight. A reader that answered once has no variance, so that a single
+    plain answer outweighs the reasoned ones ten times or more.
 
     Args:
         reasoned: float64 [n_samples, n]. plain: float64 [n_samples], or [n_samples, m]; one answer has no variance.
