@@ -84,7 +84,7 @@ def test_several_samples(remote):
     assert len(set(several)) > 1
 
 
-def test_a_server_that_is_killed_and_comes_back(remote, asked, data, tmp_path):
+def test_a_server_that_is_killed_and_comes_back(local, asked, data, tmp_path):
     """Costs time and nothing else: what it answered is kept, the rest waits for it."""
     port = 8010
     model = ROOT / "data" / "models" / "smollm2-135m"
@@ -127,7 +127,7 @@ def test_a_server_that_is_killed_and_comes_back(remote, asked, data, tmp_path):
         killer.join()
         print(f"killed after {N // 4} of {N} answers, started again: {llm.paid} answers, each paid for once")
         assert llm.paid == N
-        assert np.abs(p - remote.choose(asked)).max() < 1e-3
+        assert np.abs(p - local.choose(asked)).max() < 1e-3
     finally:
         for process in (first, *again):
             if process.poll() is None:
