@@ -91,14 +91,15 @@ def server() -> None:
         print("no RALLREC_SERVER given")
         return
     split = rr.split(rr.load("ml-100k"))
-    texts = prompts.build(rr.select(split.test.take(split.test.draw(TEXTS)), "recent", None, 10)).texts
+    some = split.test.take(split.test.draw(TEXTS + 1))
+    first, *texts = prompts.build(rr.select(some, "recent", None, 10)).texts
     seconds = {}
     with TemporaryDirectory() as tmp:
         for backend, llm in {
             "local": rr.language_model(cache=Cache(Path(tmp) / "local")),
             "server": rr.language_model(name, cache=Cache(Path(tmp) / "server")),
         }.items():
-            llm.choose(["warm up"])
+            llm.choose([first])  # warm up
             seconds[backend], _ = timed(lambda llm=llm: llm.choose(texts))
     for backend, s in seconds.items():
         print(f"{backend}: {len(texts)} prompts in {s:.1f} s, {len(texts) / s:.1f} prompts/s")
