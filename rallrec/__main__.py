@@ -1,6 +1,7 @@
 """The command line behind the Makefile: ``python -m rallrec COMMAND``."""
 
 import argparse
+import errno
 import sys
 
 from .errors import InputError
@@ -15,6 +16,12 @@ def main(arguments: list[str] | None = None) -> int:
         return args.do(args) or 0
     except InputError as e:
         print(f"rallrec: {e}", file=sys.stderr)
+        return 2
+    except OSError as e:
+        if e.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise
+        where = f"{e.filename}: " if e.filename else ""
+        print(f"rallrec: {where}{e.strerror}; mend that and run the same command again to go on", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("rallrec: interrupted; run the same command again to go on", file=sys.stderr)

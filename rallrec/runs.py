@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import platform
+import shutil
 import sys
 import tempfile
 import threading
@@ -288,7 +289,10 @@ def _put_in_place(staging: Path, notebook: str, dataset: str, parameters: dict, 
             os.replace(path, pictures / path.name)
         os.replace(staging / f"{notebook}.ipynb", runs / f"{notebook}.ipynb")
         if (staging / "asked").exists():
-            os.replace(staging / "asked", asked_path(name, notebook))
+            asked = asked_path(name, notebook)
+            part = asked.with_name(f"{asked.name}.part")
+            shutil.copyfile(staging / "asked", part)  # not moved: the data folder may be on another disk
+            os.replace(part, asked)
         metrics = read_metrics(name)
         head = dict(
             dataset=name,

@@ -1,11 +1,13 @@
 """Tables across data sets."""
 
+import errno
 import json
 
 import pandas as pd
 import pytest
 
 import rallrec as rr
+from rallrec import __main__ as command
 from rallrec.overview import across, comparable, said, write_overview
 from rallrec.paths import ROOT
 from rallrec.runs import read_metrics
@@ -100,3 +102,14 @@ def test_each_claim_has_a_figure_and_a_sentence(outputs):
     line = (folder / "claims_in_words.md").read_text()
     assert line == "- [c](figures/overview/claim-01.png): holds on ml-100k, ml-1m and my-own.\n"
     assert (folder / "claim-01.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(("number", "says"), [(errno.ENOSPC, "No space left"), (errno.EROFS, "Read-only file system")])
+def test_a_disk_that_takes_nothing_gives_one_line(monkeypatch, capsys, number, says):
+    def fail(*_):
+        raise OSError(number, says, "figures/overview/main.png")
+
+    monkeypatch.setattr("rallrec.overview.write_overview", fail)
+    assert command.main(["overview"]) == 2
+    err = capsys.readouterr().err
+    assert err == f"rallrec: figures/overview/main.png: {says}; mend that and run the same command again to go on\n"
