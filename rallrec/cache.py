@@ -76,7 +76,7 @@ class Cache:
             db.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, value BLOB, checksum BLOB)")
             if db.execute("PRAGMA user_version").fetchone() == (0,):  # checksums of values alone
                 with db:
-                    db.create_function("of_value", 1, lambda value: _checksum("", value))
+                    db.create_function("of_value", 1, lambda v: _checksum("", v) if isinstance(v, bytes) else None)
                     db.create_function("of_row", 2, _checksum)
                     db.execute("UPDATE answers SET checksum = of_row(key, value) WHERE checksum = of_value(value)")
                     db.execute("PRAGMA user_version = 1")
@@ -96,7 +96,8 @@ class Cache:
                 row = self._db.execute("SELECT value, checksum FROM answers WHERE key = ?", (key,)).fetchone()
             except sqlite3.Error as e:
                 raise InputError(f"the cache {self.path} can't be read ({e}); delete it and run again") from e
-            sound = row is not None and _checksum(key, row[0]) == row[1]
+            # a flipped bit can make a text or a number of a value
+            sound = row is not None and isinstance(row[0], bytes) and _checksum(key, row[0]) == row[1]
             answers.append(row[0] if sound else self._published_answers.get(key))
         return answers
 

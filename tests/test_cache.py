@@ -131,6 +131,17 @@ def test_arrays_are_made_once(cache):
     assert unpack(pack(out))["a"].dtype == out["a"].dtype
 
 
+@pytest.mark.parametrize("value", ["'a text'", "7", "NULL", "1.5"])
+@pytest.mark.parametrize("version", [0, 1])
+def test_a_value_of_another_type_is_missing(tmp_path, value, version):
+    Cache(tmp_path / "cache").put({"k": b"answer"})
+    with sqlite3.connect(tmp_path / "cache") as db:
+        db.execute(f"UPDATE answers SET value = {value}")
+        db.execute(f"PRAGMA user_version = {version}")
+    db.close()
+    assert Cache(tmp_path / "cache").get(["k"]) == [None]
+
+
 def test_published_answers_are_a_second_layer(tmp_path):
     folder = tmp_path / "published" / "some-data"
     folder.mkdir(parents=True)
