@@ -72,9 +72,8 @@ def said(verdicts: pd.Series) -> str:
     """A claim's verdicts, by data set, as a sentence: ``holds on a and b; can't be told … on c``."""
     parts = []
     for verdict in figures.VERDICTS:
-        *names, last = ["", *verdicts.index[verdicts == verdict]]
-        if last:
-            where = f"{', '.join(names[1:])} and {last}" if names[1:] else last
+        if names := verdicts.index[verdicts == verdict].tolist():
+            where = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
             size = " at this sample size" if verdict == "can't be told" else ""
             parts.append(f"{verdict}{size} on {where}")
     return "; ".join(parts)

@@ -106,7 +106,6 @@ class ServerModel(LanguageModel):
 
     def _generate(self, prompts, max_new_tokens, temperature, top_p, seed):
         settings = dict(model=self.model, max_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed)
-
         yield from self._each(prompts, lambda text: self._continued(text, settings)[0])
 
     def _sample(self, prompts, n, max_new_tokens, temperature, top_p, seed):

@@ -87,8 +87,10 @@ class Copy:
                     out[str(path.relative_to(self.folder))] = hashlib.sha256(content).hexdigest()
         return out
 
-    def leftovers(self) -> list[str]:
-        return [p.name for p in (self.folder / "papermill_runs").glob(".staging-*")]
+    def begin_again(self) -> None:
+        """Delete the executed notebooks; what is in the cache stays."""
+        for path in (self.folder / "papermill_runs" / self.dataset).glob("*.ipynb"):
+            path.unlink()
 
 
 def untimed(metrics):
@@ -101,6 +103,14 @@ def untimed(metrics):
 def lines_of(said: str) -> list[str]:
     """The lines of the error that a run ended with, make's own left out."""
     return [line for line in said.splitlines() if line.startswith("rallrec: ") or "Traceback" in line]
+
+
+def ended(code: int, said: str) -> str | None:
+    """None if the run ended well; else the one line that it ended with, without a traceback."""
+    lines = lines_of(said)
+    assert "Traceback" not in said, said
+    assert code == 0 or len(lines) == 1, said
+    return lines[0] if code else None
 
 
 def kill(folder: Path, times: int = 20, *of: str) -> str:
@@ -123,8 +133,7 @@ def kill(folder: Path, times: int = 20, *of: str) -> str:
             process.communicate()
             moments.append(round(moment, 1))
         if process.returncode == 0:  # it was through: begin again from the notebooks, with what is paid
-            for path in (copy.folder / "papermill_runs" / copy.dataset).glob("*.ipynb"):
-                path.unlink()
+            copy.begin_again()
     code, said = copy.run()
     assert code == 0, said
     assert copy.outputs() == calm.outputs(), "outputs differ"
@@ -172,10 +181,7 @@ def full(folder: Path) -> str:
             code, said = copy.run()
         finally:
             subprocess.run(["umount", str(disk)], check=True)
-        lines = lines_of(said)
-        assert "Traceback" not in said, said
-        assert code == 0 or len(lines) == 1, said
-        said_at.append(f"{size}: {lines[0] if code else 'enough'}")
+        said_at.append(f"{size}: {ended(code, said) or 'enough'}")
     code, said = copy.run()
     assert code == 0, said
     return "a full disk: " + "; ".join(said_at) + "; with space again the run ends well"
@@ -184,8 +190,7 @@ def full(folder: Path) -> str:
 def read_only(folder: Path) -> str:
     copy = Copy(folder / "read-only")
     assert copy.run()[0] == 0
-    for path in (copy.folder / "papermill_runs" / "tiny").glob("*.ipynb"):
-        path.unlink()
+    copy.begin_again()
     disk = copy.folder / "data"
     if subprocess.run(["mount", "--bind", str(disk), str(disk)]).returncode:
         return "a read-only cache: skipped, nothing may be mounted here"
@@ -194,10 +199,7 @@ def read_only(folder: Path) -> str:
         code, said = copy.run()
     finally:
         subprocess.run(["umount", str(disk)], check=True)
-    lines = lines_of(said)
-    assert "Traceback" not in said, said
-    assert code == 0 or len(lines) == 1, said
-    return f"a read-only data folder: {lines[0] if code else 'ends well, from what is cached'}"
+    return f"a read-only data folder: {ended(code, said) or 'ends well, from what is cached'}"
 
 
 def flipped(folder: Path) -> str:
@@ -210,17 +212,13 @@ def flipped(folder: Path) -> str:
         for _ in range(n):
             content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
         copy.cache.write_bytes(content)
-        for path in (copy.folder / "papermill_runs" / "tiny").glob("*.ipynb"):
-            path.unlink()
+        copy.begin_again()
         code, said = copy.run()
-        lines = lines_of(said)
-        assert "Traceback" not in said, said
-        assert code == 0 or len(lines) == 1, said
-        if code == 0:
-            assert copy.outputs() == calm.outputs()
-        else:
+        if line := ended(code, said):
             copy.cache.unlink()
-        ends.append(f"{n} flipped: {'the same outputs' if code == 0 else lines[0]}")
+        else:
+            assert copy.outputs() == calm.outputs()
+        ends.append(f"{n} flipped: {line or 'the same outputs'}")
     return "a cache with flipped bytes: " + "; ".join(ends)
 
 
