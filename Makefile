@@ -86,16 +86,20 @@ drill: env  ## the run killed at random moments, crowded, and on broken disks
 
 # vLLM on a CPU, in an environment of its own: it pins other versions than ours. On a GPU: pip install vllm.
 VLLM      ?= .venv-vllm/bin/python -m vllm.entrypoints.openai.api_server
-SERVED    := --model data/models/smollm2-135m --served-model-name smollm2-135m --host 127.0.0.1 --dtype float32 \
-             --enforce-eager --max-model-len 2048
+DTYPE     ?= float32
+SERVED    := --host 127.0.0.1 --dtype $(DTYPE) --enforce-eager --max-model-len 2048
+PLAIN     := --model data/models/smollm2-135m --served-model-name smollm2-135m $(SERVED)
+MERGED    := data/models/smollm2-135m-merged-$(ADAPTER)
 
-serve: env .venv-vllm/ready  ## the default LLM on two vLLM servers: port 8000 answers, port 8001 embeds
+serve: env .venv-vllm/ready  ## the default LLM on vLLM: port 8000 answers, 8001 embeds, 8002 has ADAPTER merged in
 	@$(RALLREC) fetch > /dev/null
+	@$(if $(ADAPTER),test -d $(MERGED) || $(RALLREC) merge published/$(ADAPTER)/adapter $(MERGED))
 	@export VLLM_CPU_KVCACHE_SPACE=2; trap 'kill 0' EXIT INT TERM; \
-	$(VLLM) $(SERVED) --port 8001 --runner pooling --convert embed \
+	$(VLLM) $(PLAIN) --port 8001 --runner pooling --convert embed \
 	    --pooler-config '{"pooling_type": "MEAN", "use_activation": false}' & \
-	$(VLLM) $(SERVED) --port 8000 --enable-lora --max-lora-rank 8 \
+	$(VLLM) $(PLAIN) --port 8000 --enable-lora --max-lora-rank 8 \
 	    --lora-modules $(foreach d,$(wildcard published/*/adapter),$(notdir $(patsubst %/adapter,%,$(d)))=$(d)) & \
+	$(if $(ADAPTER),$(VLLM) --model $(MERGED) --served-model-name $(ADAPTER) $(SERVED) --port 8002 &) \
 	wait
 
 .venv-vllm/ready:
@@ -110,7 +114,7 @@ serve: env .venv-vllm/ready  ## the default LLM on two vLLM servers: port 8000 a
 	@touch $@
 
 test-server: env  ## the server tests, against the servers that `make serve` started
-	@$(PYTHON) -m pytest tests/server_tests.py
+	@$(PYTHON) -m pytest -s tests/server_tests.py
 
 lab: env  ## open the notebooks in JupyterLab
 	@$(PYTHON) -m jupyterlab notebooks

@@ -3,6 +3,7 @@
 import argparse
 import errno
 import sys
+from pathlib import Path
 
 from .errors import InputError
 
@@ -50,6 +51,9 @@ def _parser() -> argparse.ArgumentParser:
     check = command("check", _check, "compare the last run with the recorded values")
     check.add_argument("datasets", nargs="+")
     command("adapter", _adapter, "train the reader's LoRA adapter", "dataset", "llm", "profile", "seed")
+    merge = command("merge", _merge, "write the LLM with an adapter merged in, for a server without LoRA", "llm")
+    merge.add_argument("adapter", help="folder of the adapter")
+    merge.add_argument("folder", help="where to write")
     seeds = command("seeds", _seeds, "publish answers of adapters of other seeds", "dataset", "llm", "profile")
     seeds.add_argument("seeds", nargs="+", type=int)
     ablate = command("ablate", _ablate, "one row of an ablation", "dataset", "llm", "profile", "seed")
@@ -114,6 +118,18 @@ def _adapter(args) -> None:
     for step, train, valid in zip(trained.curve.step, trained.curve.train, trained.curve.valid, strict=True):
         print(f"step {step:>5}: loss {train:.4f}, on validation {valid:.4f}")
     print(trained.folder)
+
+
+def _merge(args) -> None:
+    from .llm import LocalModel, language_model
+    from .model_files import save
+
+    if (folder := Path(args.folder)).exists():
+        raise InputError(f"{folder} is there already; delete it, or name another folder")
+    llm = language_model(args.llm, args.adapter)
+    if not isinstance(llm, LocalModel):
+        raise InputError(f"{args.llm} is on a server; name a model whose weights are here")
+    print(save(llm.model, llm.tokenizer, folder))
 
 
 def _seeds(args) -> None:

@@ -84,25 +84,34 @@ def _smollm2_folder() -> Path:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     print(f"unpacking {SMOLLM2.name} to float32 (once)")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as tmp:
-        with contextlib.redirect_stderr(io.StringIO()):  # its bar can't be switched off
-            model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
-        del model.config.quantization_config  # the weights are plain float32 now,
-        model.hf_quantizer = None  # and save_pretrained has to know it
-        try:
-            model.save_pretrained(tmp)
-            AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(tmp)
-        except OSError as e:
-            raise InputError(f"{folder}: {e.strerror}; the unpacked model takes 540 MB") from e
-        os.chmod(tmp, 0o755)
-        try:
-            os.rename(tmp, folder)  # appears whole, or not at all
-        except OSError:  # another process was first
-            if not folder.is_dir():
-                raise
-        else:
-            Path(tmp).mkdir()  # for TemporaryDirectory to remove
+    with contextlib.redirect_stderr(io.StringIO()):  # its bar can't be switched off
+        model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    del model.config.quantization_config  # the weights are plain float32 now,
+    model.hf_quantizer = None  # and save_pretrained has to know it
+    return save(model, AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name), folder)
+
+
+def save(model, tokenizer, folder: Path) -> Path:
+    """Write a model folder that transformers and vLLM open; it appears whole or not at all.
+
+    Raises:
+        InputError: no space, or a folder that can't be written.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}-") as tmp:
+            whole = Path(tmp) / folder.name  # its rights are those of any new folder, not of a temporary one
+            whole.mkdir()
+            model.save_pretrained(whole)
+            tokenizer.save_pretrained(whole)
+            try:
+                os.rename(whole, folder)
+            except OSError:  # another process was first
+                if not folder.is_dir():
+                    raise
+    except OSError as e:
+        gib = sum(p.numel() * p.element_size() for p in model.parameters()) / 2**30
+        raise InputError(f"{folder}: {e.strerror}; the model takes {gib:.1f} GiB") from e
     return folder
 
 

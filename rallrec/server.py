@@ -30,6 +30,8 @@ class ServerSettings:
         api_key: ``RALLREC_API_KEY``. It goes into the request's head and nowhere else.
         embeddings: ``RALLREC_EMBEDDINGS``, the address of a second server for `embed`, ``http://host:8001/v1#model``,
             where one server does not do both (vLLM's doesn't); by default the same.
+        adapted: ``RALLREC_ADAPTED``, likewise of a server of the model with the adapter merged in, where the first has
+            no LoRA, or a slow one (vLLM's on a CPU); by default the same, under the name of the adapter's data set.
         in_flight: ``RALLREC_IN_FLIGHT``, requests at a time.
         timeout: ``RALLREC_TIMEOUT``, seconds that one request may take.
         retries: ``RALLREC_RETRIES``, further tries, up to 8 s apart, of a request that met an overloaded server, a
@@ -40,6 +42,7 @@ class ServerSettings:
 
     api_key: str | None = field(default=None, repr=False)
     embeddings: str | None = None
+    adapted: str | None = None
     in_flight: int = 32
     timeout: int = 600
     retries: int = 100
@@ -89,15 +92,21 @@ class ServerModel(LanguageModel):
         return USER + message
 
     def adapted(self, folder: Path) -> "ServerModel":
-        """The adapter that the server was started with, under the name of its data set (or of its folder)."""
+        """The adapter that a server was started with, under the name of its data set (or of its folder)."""
         folder = Path(folder)
-        name = folder.parent.name if folder.name == "adapter" else folder.name
-        if name not in (served := models(self.address, self._client, self.settings)):
+        own = folder.parent.name if folder.name == "adapter" else folder.name
+        address, name = split_name(self.settings.adapted or self.address)
+        name = name or own
+        if name not in (served := models(address, self._at(address), self.settings)):
             raise InputError(
-                f"{self.address} serves no adapter {name!r}, it serves {', '.join(served)}; "
+                f"{address} serves no adapter {name!r}, it serves {', '.join(served)}; "
                 f"start vLLM with --enable-lora --lora-modules {name}={folder}"
             )
-        return ServerModel(self.address, name, self.settings, self.cache, f"+{adapter_digest(folder)}")
+        return ServerModel(address, name, self.settings, self.cache, f"+{adapter_digest(folder)}")
+
+    def _at(self, address: str):
+        """The client for an address."""
+        return self._client if address == self.address else client(address, self.settings)
 
     def takes(self, weights: str) -> bool:
         return True  # whether an adapter fits, the server checked when it was started with it
@@ -120,10 +129,10 @@ class ServerModel(LanguageModel):
 
     def _embed(self, texts):
         address, name = split_name(self.settings.embeddings or self.name)
-        to = self._client if address == self.address else client(address, self.settings)
+        at = self._at(address)
 
         def ask(text: str) -> np.ndarray:
-            answer = to.embeddings.create(model=name or self.model, input=text, encoding_format="float")
+            answer = at.embeddings.create(model=name or self.model, input=text, encoding_format="float")
             return np.asarray(answer.data[0].embedding, np.float32)
 
         yield from self._each(texts, ask)
