@@ -67,12 +67,19 @@ $(SETTINGS):
 
 env: $(if $(filter .venv/%,$(PYTHON)),.venv/ready)  ## make the environment in .venv
 
+# Two makes at once: the second waits, and finds the environment made.
+LOCK := $(if $(shell command -v flock),flock data/env.lock)
+
 .venv/ready: requirements.lock pyproject.toml
-	@echo "Installing the packages of requirements.lock in .venv (1 to 5 min, 2 GB)"
-	@test -x .venv/bin/python || python3.11 -m venv .venv 2>/dev/null || python3 -m venv .venv
-	@.venv/bin/python -m pip install -q -r requirements.lock
-	@.venv/bin/python -m pip install -q --no-deps -e .
-	@touch $@
+	@mkdir -p data
+	@$(LOCK) sh -ec ' \
+	    if [ $@ -nt requirements.lock ] && [ $@ -nt pyproject.toml ]; then exit; fi; \
+	    echo "Installing the packages of requirements.lock in .venv (1 to 5 min, 2 GB)"; \
+	    .venv/bin/python -m pip --version > /dev/null 2>&1 || \
+	        python3.11 -m venv --clear .venv 2> /dev/null || python3 -m venv --clear .venv; \
+	    .venv/bin/python -m pip install -q -r requirements.lock; \
+	    .venv/bin/python -m pip install -q --no-deps -e .; \
+	    touch $@'
 
 test: env  ## ruff, unit and property tests, and all notebooks on generated data
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
@@ -89,6 +96,8 @@ VLLM      ?= .venv-vllm/bin/python -m vllm.entrypoints.openai.api_server
 DTYPE     ?= float32
 SERVED    := --host 127.0.0.1 --dtype $(DTYPE) --enforce-eager --max-model-len 2048
 PLAIN     := --model data/models/smollm2-135m --served-model-name smollm2-135m $(SERVED)
+LORA      := --enable-lora --max-lora-rank 8 \
+             --lora-modules $(foreach d,$(wildcard published/*/adapter),$(notdir $(patsubst %/adapter,%,$(d)))=$(d))
 MERGED    := data/models/smollm2-135m-merged-$(ADAPTER)
 
 serve: env .venv-vllm/ready  ## the default LLM on vLLM: port 8000 answers, 8001 embeds, 8002 has ADAPTER merged in
@@ -97,8 +106,7 @@ serve: env .venv-vllm/ready  ## the default LLM on vLLM: port 8000 answers, 8001
 	@export VLLM_CPU_KVCACHE_SPACE=2; trap 'kill 0' EXIT INT TERM; \
 	$(VLLM) $(PLAIN) --port 8001 --runner pooling --convert embed \
 	    --pooler-config '{"pooling_type": "MEAN", "use_activation": false}' & \
-	$(VLLM) $(PLAIN) --port 8000 --enable-lora --max-lora-rank 8 \
-	    --lora-modules $(foreach d,$(wildcard published/*/adapter),$(notdir $(patsubst %/adapter,%,$(d)))=$(d)) & \
+	$(VLLM) $(PLAIN) --port 8000 $(if $(ADAPTER),,$(LORA)) & \
 	$(if $(ADAPTER),$(VLLM) --model $(MERGED) --served-model-name $(ADAPTER) $(SERVED) --port 8002 &) \
 	wait
 

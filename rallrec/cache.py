@@ -1,9 +1,10 @@
 """Answers that were paid for once: a content-addressed store that survives being killed.
 
 One SQLite file, because it gives what a cache needs and is easily got wrong by hand: atomic
-commits, several processes at once, nothing half written is ever read. Every value carries a
-checksum, so a damaged row counts as missing. Published artefacts of the repository are read as a
-second, read-only layer with the same keys.
+commits, several processes of one machine at once, nothing half written is ever read. A commit does not wait for
+the disk (a server's answers are committed one by one): a killed process loses nothing, a power cut the last
+seconds. Every value carries a checksum, so a damaged row counts as missing. Published artefacts of the
+repository are read as a second, read-only layer with the same keys.
 """
 
 import hashlib
@@ -73,6 +74,8 @@ class Cache:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             db = sqlite3.connect(self.path, timeout=120)
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = NORMAL")
             db.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, value BLOB, checksum BLOB)")
             if db.execute("PRAGMA user_version").fetchone() == (0,):  # checksums of values alone
                 with db:

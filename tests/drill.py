@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,6 +51,10 @@ class Copy:
     def cache(self) -> Path:
         return self.folder / "data" / "cache.sqlite"
 
+    def cache_files(self) -> list[Path]:
+        """The cache, and its log of commits where there is one."""
+        return sorted(self.cache.parent.glob(f"{self.cache.name}*"))
+
     def watch(self) -> None:
         """Write down each answer that is put into the cache."""
         with sqlite3.connect(self.cache) as db:
@@ -61,7 +66,7 @@ class Copy:
 
     def start(self, *goal: str) -> subprocess.Popen:
         return subprocess.Popen(
-            ["make", "--no-print-directory", *(goal or ["runs"]), *self.variables],
+            ["make", "--no-print-directory", *(goal or ["reproduce"]), *self.variables],
             cwd=self.folder,
             env=self.environment,
             stdout=subprocess.PIPE,
@@ -113,13 +118,19 @@ def ended(code: int, said: str) -> str | None:
     return lines[0] if code else None
 
 
-def kill(folder: Path, times: int = 20, *of: str) -> str:
+@cache
+def undisturbed(folder: Path, *of: str) -> tuple[Copy, float]:
+    """A run that nothing befalls, to compare with, and the seconds it took."""
     calm = Copy(folder / "calm", *of)
     calm.watch()
     began = time.monotonic()
     code, said = calm.run()
     assert code == 0, said
-    whole = time.monotonic() - began
+    return calm, time.monotonic() - began
+
+
+def kill(folder: Path, times: int = 20, *of: str) -> str:
+    calm, whole = undisturbed(folder, *of)
     copy = Copy(folder / "killed", *of)
     copy.watch()
     rng, moments = random.Random(0), []
@@ -152,19 +163,21 @@ def twice(folder: Path) -> str:
     both = [copy.start(), copy.start()]
     said = [p.communicate()[0] for p in both]
     assert [p.returncode for p in both] == [0, 0], said
-    calm = Copy(folder / "calm")
-    assert calm.run()[0] == 0
-    assert copy.outputs() == calm.outputs()
-    return f"two runs at once: both end well, {len(copy.outputs())} outputs as those of one run"
+    assert copy.outputs() == undisturbed(folder)[0].outputs()
+    paid = copy.paid()
+    assert len(paid) == len(set(paid)), "answers were paid for twice"
+    return (
+        f"two runs at once: both end well, {len(copy.outputs())} outputs as those of one run, "
+        f"{len(paid):,} answers of the LLM paid once each"
+    )
 
 
 def jobs(folder: Path) -> str:
-    copy, calm = Copy(folder / "jobs"), Copy(folder / "calm")
-    code, said = copy.run("-j2", "runs")
+    copy = Copy(folder / "jobs")
+    code, said = copy.run("-j2", "all")
     assert code == 0, said
-    assert calm.run()[0] == 0
-    assert copy.outputs() == calm.outputs()
-    return "make -j2: the same outputs"
+    assert copy.outputs() == undisturbed(folder)[0].outputs()
+    return "make -j2 all: the same outputs"
 
 
 def full(folder: Path) -> str:
@@ -203,21 +216,22 @@ def read_only(folder: Path) -> str:
 
 
 def flipped(folder: Path) -> str:
-    calm, copy = Copy(folder / "calm"), Copy(folder / "flipped")
-    assert calm.run()[0] == 0
+    copy = Copy(folder / "flipped")
     assert copy.run()[0] == 0
     rng, ends = random.Random(0), []
     for n in (1, 10, 1000):
-        content = bytearray(copy.cache.read_bytes())
-        for _ in range(n):
-            content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
-        copy.cache.write_bytes(content)
+        for path in copy.cache_files():
+            content = bytearray(path.read_bytes())
+            for _ in range(n if content else 0):
+                content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+            path.write_bytes(content)
         copy.begin_again()
         code, said = copy.run()
         if line := ended(code, said):
-            copy.cache.unlink()
+            for path in copy.cache_files():
+                path.unlink()
         else:
-            assert copy.outputs() == calm.outputs()
+            assert copy.outputs() == undisturbed(folder)[0].outputs()
         ends.append(f"{n} flipped: {line or 'the same outputs'}")
     return "a cache with flipped bytes: " + "; ".join(ends)
 
@@ -227,8 +241,8 @@ DRILLS = dict(kill=kill, twice=twice, jobs=jobs, full=full, read_only=read_only,
 
 def main() -> None:
     name, *arguments = sys.argv[1:] or [None]
-    for drill in [DRILLS[name]] if name else DRILLS.values():
-        with tempfile.TemporaryDirectory(prefix="rallrec-drill-") as tmp:
+    with tempfile.TemporaryDirectory(prefix="rallrec-drill-") as tmp:
+        for drill in [DRILLS[name]] if name else DRILLS.values():
             print(drill(Path(tmp), *(int(a) if a.isdecimal() else a for a in arguments)), flush=True)
 
 

@@ -205,6 +205,25 @@ def test_an_adapter_is_used_by_its_name(remote, server, tmp_path):
         remote.adapted(folder)
 
 
+def test_a_server_of_its_own_may_have_the_adapter(server, llm, tmp_path, monkeypatch):
+    folder = tmp_path / "ml-100k" / "adapter"
+    folder.mkdir(parents=True)
+    (folder / "adapter_model.safetensors").write_bytes(b"weights")
+    merged = Server(llm)
+    try:
+        monkeypatch.setenv("RALLREC_ADAPTED", merged.name.removesuffix("#tiny"))
+        plain = rr.language_model(server.name, cache=Cache(tmp_path / "remote.sqlite"))
+        assert plain.adapted(folder).model == "ml-100k"
+        plain.adapted(folder).choose(TEXTS)
+        assert (merged.answered, server.answered) == (len(TEXTS), 0)
+        monkeypatch.setenv("RALLREC_ADAPTED", merged.name.replace("#tiny", "#mine"))
+        with pytest.raises(rr.InputError, match=f"{merged.server_port}/v1 serves no adapter 'mine'"):
+            rr.language_model(server.name).adapted(folder)
+    finally:
+        merged.shutdown()
+        merged.server_close()
+
+
 @pytest.mark.parametrize(
     ("name", "says"),
     [
