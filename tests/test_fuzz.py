@@ -5,6 +5,7 @@ import csv
 import gzip
 import io
 import json
+import os
 import re
 import zipfile
 
@@ -26,7 +27,9 @@ NASTY = [
     *("", " ", "nan", "inf", "-inf", "1e999", "-1", "1.5", "0x10", "1_000", "9" * 30, "٣", "½", "²", "\x00", '"', "'"),
     *('""', "\\", "null", "[]", "{}", "::", ";", ",", "\t", "\x1c", "\u2028", "é", "=1+1", "a" * 140_000),
 ]
-some = settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+# RALLREC_EXAMPLES=3000 looks longer
+EXAMPLES = int(os.environ.get("RALLREC_EXAMPLES", "120"))
+some = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @st.composite
