@@ -1,8 +1,10 @@
 """A data set of the user's own: a folder of CSV files."""
 
+import math
 import tomllib
 from dataclasses import fields
 from pathlib import Path
+from reprlib import repr as short
 
 import numpy as np
 import pandas as pd
@@ -127,29 +129,39 @@ def _settings(path: Path) -> dict:
         return {}
     try:
         settings = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise InputError(f"{path} is no TOML ({e})") from e
+    except (ValueError, RecursionError) as e:  # not UTF-8, no TOML, a number of thousands of digits
+        raise InputError(f"{path} is no TOML ({type(e).__name__}: {str(e)[:200]})") from e
     if unknown := [key for key in settings if key not in KEYS]:
-        raise InputError(f"{path}: key {unknown[0]!r} is unknown; it may have: {', '.join(KEYS)}")
-    scale = settings.get("scale", [0, 1])
-    if not (isinstance(scale, list) and len(scale) == 2 and all(isinstance(x, int | float) for x in scale)):
-        raise InputError(f"{path}: scale is {scale!r}; it must be [lowest, highest]")
-    if not scale[0] < scale[1]:
-        raise InputError(f"{path}: scale is {scale!r}; its first number must be the lower one")
-    if not isinstance(settings.get("like_above", 0), int | float):
-        raise InputError(f"{path}: like_above is {settings['like_above']!r}; it must be a number")
-    words = settings.get("words", {})
+        raise InputError(f"{path}: key {short(unknown[0])} is unknown; it may have: {', '.join(KEYS)}")
+    wanted = {
+        "scale": ("[lowest, highest]", lambda v: isinstance(v, list) and len(v) == 2 and all(map(_is_number, v))),
+        "like_above": ("a number", _is_number),
+        **dict.fromkeys(("item_attributes", "user_attributes"), ("a list of columns", _are_texts)),
+        **dict.fromkeys(("beside_title", "category"), ("a column", lambda v: isinstance(v, str))),
+        "words": ("a table, [words]", lambda v: isinstance(v, dict)),
+    }
+    for key, (form, fits) in wanted.items():
+        if key in settings and not fits(settings[key]):
+            raise InputError(f"{path}: {key} is {short(settings[key])}; it must be {form}")
+    if "scale" in settings and not settings["scale"][0] < settings["scale"][1]:
+        raise InputError(f"{path}: scale is {settings['scale']}; its first number must be the lower one")
     names = [f.name for f in fields(Words)]
-    if not isinstance(words, dict) or (unknown := [w for w in words if w not in names]):
-        raise InputError(
-            f"{path}: [words] may have: {', '.join(names)}; found {', '.join(unknown) if words else words!r}"
-        )
+    if unknown := [word for word in settings.get("words", {}) if word not in names]:
+        raise InputError(f"{path}: [words] may have: {', '.join(names)}; found {short(unknown[0])}")
     if "words" in settings:
-        settings["words"] = Words(**{name: one_line(str(word)) for name, word in words.items()})
-    for key in ("item_attributes", "user_attributes"):
-        if key in settings:
-            settings[key] = tuple(settings[key])
-    return settings | ({"scale": tuple(scale)} if "scale" in settings else {})
+        settings["words"] = Words(**{name: one_line(str(word)) for name, word in settings["words"].items()})
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
+
+
+def _is_number(value) -> bool:
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # a whole number too large for a float
+        return False
+
+
+def _are_texts(value) -> bool:
+    return isinstance(value, list) and all(isinstance(v, str) for v in value)
 
 
 def _table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:

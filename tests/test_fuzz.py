@@ -64,6 +64,18 @@ def damage(draw, content: bytes, separator: str) -> bytes:
     return content
 
 
+USERS = "user_id,age\nu0,40\nu1,\n"
+SETTINGS = """scale = [1, 5]
+like_above = 3
+item_attributes = ["genres"]
+user_attributes = ["age"]
+beside_title = "genres"
+category = "genres"
+[words]
+item = "record"
+"""
+
+
 def read(reader, *arguments, **settings):
     """The ratings that a reader gives, or None if it refused in one line."""
     data, said = None, ""
@@ -178,9 +190,10 @@ def test_amazon(raw, data):
 @some
 @given(st.data())
 def test_a_folder_of_ones_own(raw, data):
-    files = {"ratings.csv": RATINGS.encode(), "items.csv": ITEMS.encode()}
+    files = {"ratings.csv": RATINGS, "items.csv": ITEMS, "users.csv": USERS, "dataset.toml": SETTINGS}
+    files = {n: text.encode() for n, text in files.items()}
     name = data.draw(st.sampled_from(list(files)))
-    files[name] = data.draw(damage(files[name], ","))
+    files[name] = data.draw(damage(files[name], "= " if name == "dataset.toml" else ","))
     (raw / "records").mkdir(exist_ok=True)
     for n, content in files.items():
         (raw / "records" / n).write_bytes(content)

@@ -148,3 +148,26 @@ def test_the_readmes_example(tmp_path, monkeypatch):
     assert {p.name for p in Path("mine").iterdir()} == {"ratings.csv", "items.csv", "users.csv", "dataset.toml"}
     assert data.words.item != "film"
     assert rr.plain(data)[0].startswith(f"The {data.words.item} is called ")
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("words = 3", r"words is 3; it must be a table"),
+        ("item_attributes = 5", "item_attributes is 5; it must be a list of columns"),
+        ('item_attributes = "genres"', "it must be a list of columns"),
+        ('beside_title = ["genres"]', "it must be a column"),
+        ("like_above = nan", "like_above is nan; it must be a number"),
+        ("like_above = true", "it must be a number"),
+        ("scale = [1, inf]", r"it must be \[lowest, highest\]"),
+        (f"like_above = {'9' * 400}", "it must be a number"),
+        (f"like_above = {'9' * 5000}", "is no TOML"),
+        (f"scale = {'[' * 5000}", "is no TOML"),
+        (f"{'k' * 5000} = 1", "is unknown; it may have"),
+    ],
+)
+def test_settings_of_another_kind(folder, line, says):
+    (folder / "dataset.toml").write_text(line)
+    with pytest.raises(rr.InputError, match=says) as caught:
+        rr.load(str(folder))
+    assert len(str(caught.value)) < 500
