@@ -133,10 +133,10 @@ def kill(folder: Path, times: int = 20, *of: str) -> str:
     calm, whole = undisturbed(folder, *of)
     copy = Copy(folder / "killed", *of)
     copy.watch()
-    rng, moments = random.Random(0), []
-    for _ in range(times):
-        process = copy.start()
-        moment = rng.uniform(0.02, 0.9) * whole
+    rng, moments, span = random.Random(0), [], whole
+    while len(moments) < times:
+        began, process = time.monotonic(), copy.start()
+        moment = rng.uniform(0.02, 0.95) * span
         try:
             process.communicate(timeout=moment)
         except subprocess.TimeoutExpired:
@@ -145,6 +145,7 @@ def kill(folder: Path, times: int = 20, *of: str) -> str:
             moments.append(round(moment, 1))
         if process.returncode == 0:  # it was through: begin again from the notebooks, with what is paid
             copy.begin_again()
+            span = min(span, time.monotonic() - began)
     code, said = copy.run()
     assert code == 0, said
     assert copy.outputs() == calm.outputs(), "outputs differ"
