@@ -138,12 +138,13 @@ def kill(folder: Path, times: int = 20, *of: str) -> str:
         began, process = time.monotonic(), copy.start()
         moment = rng.uniform(0.02, 0.95) * span
         try:
-            process.communicate(timeout=moment)
+            said, _ = process.communicate(timeout=moment)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
             moments.append(round(moment, 1))
-        if process.returncode == 0:  # it was through: begin again from the notebooks, with what is paid
+        else:  # it was through: begin again from the notebooks, with what is paid
+            assert process.returncode == 0, said
             copy.begin_again()
             span = min(span, time.monotonic() - began)
     code, said = copy.run()
