@@ -176,10 +176,10 @@ def twice(folder: Path) -> str:
 
 def jobs(folder: Path) -> str:
     copy = Copy(folder / "jobs")
-    code, said = copy.run("-j2", "all")
+    code, said = copy.run("-j2", "runs")
     assert code == 0, said
     assert copy.outputs() == undisturbed(folder)[0].outputs()
-    return "make -j2 all: the same outputs"
+    return "make -j2: the same outputs"
 
 
 def full(folder: Path) -> str:
