@@ -107,6 +107,7 @@ def download(archive: Archive) -> Path:
     part = target.with_name(f"{target.name}.part")
     mend = f"fetch {archive.url} and place it at {target}"
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         with alone(archive.name):
             if not target.exists():  # unless another process was first
                 _receive(archive.url, part)

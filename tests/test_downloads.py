@@ -123,6 +123,11 @@ def test_an_archive_is_downloaded_once_and_read(home, distributor):
     assert left_behind(home) == ["made.zip"]
 
 
+def test_a_download_makes_its_folder(home, distributor):
+    (home / "raw" / "d").rmdir()
+    assert download(archive(distributor)).read_bytes() == Distributor.content
+
+
 def test_a_broken_download_goes_on_where_it_ended(home, distributor):
     Distributor.breaks = 1
     with pytest.raises(rr.InputError, match=r"the connection broke.*run again.*place it at .*raw/d/made.zip"):
