@@ -164,9 +164,12 @@ def _record(args) -> None:
 
 
 def _overview(args) -> None:
-    from .overview import write_overview
+    from .overview import comparable, write_overview
 
-    print(write_overview(args.llm, args.profile, args.seed))
+    if comparable(args.llm, args.profile, args.seed):
+        print(write_overview(args.llm, args.profile, args.seed))
+    else:  # `make all` of generated data alone
+        print("nothing to compare: no data set but tiny was run with these settings; the overview stays as it is")
 
 
 def _readme(args) -> None:

@@ -130,32 +130,30 @@ def undisturbed(folder: Path, *of: str) -> tuple[Copy, float]:
 
 
 def kill(folder: Path, times: int = 20, *of: str) -> str:
+    """Kill until it happened ``times`` times; a run that gets through all the same is compared, and the next begun."""
     calm, whole = undisturbed(folder, *of)
-    copy = Copy(folder / "killed", *of)
-    copy.watch()
-    rng, moments, span = random.Random(0), [], whole
+    rng, moments, runs = random.Random(0), [], 0
     while len(moments) < times:
-        began, process = time.monotonic(), copy.start()
-        moment = rng.uniform(0.02, 0.95) * span
-        try:
-            said, _ = process.communicate(timeout=moment)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-            moments.append(round(moment, 1))
-        else:  # it was through: begin again from the notebooks, with what is paid
-            assert process.returncode == 0, said
-            copy.begin_again()
-            span = min(span, time.monotonic() - began)
-    code, said = copy.run()
-    assert code == 0, said
-    assert copy.outputs() == calm.outputs(), "outputs differ"
-    paid, once = copy.paid(), calm.paid()
-    assert len(paid) == len(set(paid)), f"{len(paid) - len(set(paid))} answers were paid for twice"
-    assert set(paid) == set(once)
+        copy, through, runs = Copy(folder / f"killed-{runs}", *of), False, runs + 1
+        copy.watch()
+        while not through:
+            process, moment = copy.start(), rng.uniform(0.02, 0.5) * whole
+            try:
+                said, _ = process.communicate(timeout=moment if len(moments) < times else None)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.communicate()
+                moments.append(round(moment, 1))
+            else:
+                assert process.returncode == 0, said
+                through = True
+        assert copy.outputs() == calm.outputs(), "outputs differ"
+        paid = copy.paid()
+        assert len(paid) == len(set(paid)), f"{len(paid) - len(set(paid))} answers were paid for twice"
+        assert set(paid) == set(calm.paid())
     return (
-        f"killed {len(moments)} times, after {moments} s of a run of {whole:.0f} s; then the same "
-        f"{len(calm.outputs())} outputs, {len(paid):,} answers of the LLM paid once each"
+        f"{runs} runs of {whole:.0f} s, killed {times} times, {moments} s after their (new) start; each then gave the "
+        f"same {len(calm.outputs())} outputs with {len(calm.paid()):,} answers of the LLM paid once each"
     )
 
 
@@ -174,12 +172,12 @@ def twice(folder: Path) -> str:
     )
 
 
-def jobs(folder: Path) -> str:
-    copy = Copy(folder / "jobs")
-    code, said = copy.run("-j2", "runs")
+def jobs(folder: Path, *of: str) -> str:
+    copy = Copy(folder / "jobs", *of)
+    code, said = copy.run("-j2", "all")
     assert code == 0, said
-    assert copy.outputs() == undisturbed(folder)[0].outputs()
-    return "make -j2: the same outputs"
+    assert copy.outputs() == undisturbed(folder, *of)[0].outputs()
+    return "make -j2 all: the same outputs"
 
 
 def full(folder: Path) -> str:

@@ -104,11 +104,18 @@ def test_each_claim_has_a_figure_and_a_sentence(outputs):
     assert (folder / "claim-01.png").stat().st_size > 1000
 
 
+def test_generated_data_alone_leaves_it_as_it_is(outputs, capsys):
+    assert command.main(["overview", "--profile", "smoke"]) == 0
+    assert capsys.readouterr().out.startswith("nothing to compare: ")
+    assert not (outputs / "figures" / "overview").exists()
+
+
 @pytest.mark.parametrize(("number", "says"), [(errno.ENOSPC, "No space left"), (errno.EROFS, "Read-only file system")])
 def test_a_disk_that_takes_nothing_gives_one_line(monkeypatch, capsys, number, says):
     def fail(*_):
         raise OSError(number, says, "figures/overview/main.png")
 
+    monkeypatch.setattr("rallrec.overview.comparable", lambda *_: ["ml-100k"])
     monkeypatch.setattr("rallrec.overview.write_overview", fail)
     assert command.main(["overview"]) == 2
     err = capsys.readouterr().err
