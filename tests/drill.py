@@ -3,6 +3,7 @@
     python tests/drill.py              all drills
     python tests/drill.py kill 20      one of them (kill: that many times)
     python tests/drill.py kill 5 ml-100k quick smollm2-135m
+    python tests/drill.py jobs 'tiny ml-100k'
 
 Each drill works in a copy of the checkout. It ends well if the run does and its outputs are those of
 an undisturbed run, byte for byte, or if it stops with one line that says why.
@@ -36,16 +37,20 @@ class Copy:
     """A copy of the checkout's tracked files, with its own data folder, that runs with this Python."""
 
     def __init__(self, folder: Path, dataset: str = "tiny", profile: str = "smoke", llm: str = "tiny-random"):
-        self.folder, self.dataset = folder, dataset
+        self.folder, self.datasets = folder, dataset.split()
         subprocess.run(["git", "clone", "-q", str(ROOT), str(folder)], check=True)
         self.variables = [f"PYTHON={sys.executable}", f"DATASETS={dataset}", f"PROFILE={profile}", f"LLM={llm}"]
         self.environment = os.environ | {"PYTHONPATH": str(folder)}
-        for kind in ("papermill_runs", "figures"):
-            shutil.rmtree(folder / kind / dataset, ignore_errors=True)
+        for made in self.made():
+            shutil.rmtree(made, ignore_errors=True)
         (folder / "data").mkdir()
         for name in ("models", "raw"):  # downloads are no part of a drill
             if (ROOT / "data" / name).exists():
                 (folder / "data" / name).symlink_to(ROOT / "data" / name)
+
+    def made(self) -> list[Path]:
+        """The folders that a run writes to."""
+        return [self.folder / kind / name for kind in ("papermill_runs", "figures") for name in self.datasets]
 
     @property
     def cache(self) -> Path:
@@ -83,8 +88,8 @@ class Copy:
     def outputs(self) -> dict[str, str]:
         """Digest of every output; of ``metrics.json`` without its clocks."""
         out = {}
-        for kind in ("papermill_runs", "figures"):
-            for path in sorted((self.folder / kind / self.dataset).rglob("*")):
+        for folder in self.made():
+            for path in sorted(folder.rglob("*")):
                 if path.is_file():
                     content = path.read_bytes()
                     if path.name == "metrics.json":
@@ -94,7 +99,7 @@ class Copy:
 
     def begin_again(self) -> None:
         """Delete the executed notebooks; what is in the cache stays."""
-        for path in (self.folder / "papermill_runs" / self.dataset).glob("*.ipynb"):
+        for path in (p for folder in self.made() for p in folder.glob("*.ipynb")):
             path.unlink()
 
 
@@ -121,7 +126,7 @@ def ended(code: int, said: str) -> str | None:
 @cache
 def undisturbed(folder: Path, *of: str) -> tuple[Copy, float]:
     """A run that nothing befalls, to compare with, and the seconds it took."""
-    calm = Copy(folder / "calm", *of)
+    calm = Copy(folder / "-".join(["calm", *of]).replace(" ", "-"), *of)
     calm.watch()
     began = time.monotonic()
     code, said = calm.run()
@@ -173,11 +178,12 @@ def twice(folder: Path) -> str:
 
 
 def jobs(folder: Path, *of: str) -> str:
+    of = of or ("tiny ml-100k",)  # notebooks of one data set wait for each other
     copy = Copy(folder / "jobs", *of)
     code, said = copy.run("-j2", "all")
     assert code == 0, said
     assert copy.outputs() == undisturbed(folder, *of)[0].outputs()
-    return "make -j2 all: the same outputs"
+    return f"make -j2 all of {of[0]}: the same {len(copy.outputs())} outputs"
 
 
 def full(folder: Path) -> str:
