@@ -29,12 +29,12 @@ ML100K_FILES = {
 
 def ml_100k() -> Dataset:
     paths = {kind: fetch(file, "ml-100k") for kind, file in ML100K_FILES.items()}
-    ratings = read_table(paths["inter"], {"user_id": int, "item_id": int, "rating": float, "timestamp": float})
+    ratings = read_table(paths["inter"], {"user_id": int, "item_id": int, "rating": float, "timestamp": int})
     items = read_table(paths["item"], {"item_id": int, "movie_title": str, "release_year": str, "class": str})
     users = read_table(paths["user"], {"user_id": int, "age": int, "gender": str, "occupation": str, "zip_code": str})
     return build(
         "ml-100k",
-        ratings.rename(columns={"timestamp": "time"}).astype({"time": np.int64}),
+        ratings.rename(columns={"timestamp": "time"}),
         pd.DataFrame(
             {
                 "item_id": items["item_id"],
@@ -61,7 +61,7 @@ def read_table(path, columns: dict[str, type]) -> pd.DataFrame:
 
     Raises:
         InputError: names file and line of the first line that has the wrong number of fields or a
-            field that is no number where one is expected.
+            field that is no (whole) number where one is expected.
     """
     try:
         header, *lines = path.read_text(encoding="utf-8").splitlines()
@@ -69,7 +69,7 @@ def read_table(path, columns: dict[str, type]) -> pd.DataFrame:
         raise InputError(f"{path} is no UTF-8 table ({e}); fetch it again") from e
     names = [field.split(":")[0] for field in header.split("\t")]
     if missing := [c for c in columns if c not in names]:
-        raise InputError(f"{path}:1: column {missing[0]!r} is missing; found {', '.join(names)}")
+        raise InputError(f"{path}:1: column {missing[0]!r} is missing; found {', '.join(names)[:80]}")
     rows = [line.split("\t") for line in lines]
     for number, row in enumerate(rows, start=2):
         if len(row) != len(names):
@@ -79,10 +79,13 @@ def read_table(path, columns: dict[str, type]) -> pd.DataFrame:
         if kind is str:
             table[column] = table[column].map(one_line)
             continue
-        parsed = pd.to_numeric(table[column], errors="coerce")
-        if parsed.isna().any():
-            row = int(np.flatnonzero(parsed.isna())[0])
-            raise InputError(f"{path}:{row + 2}: {column} {table[column][row]!r} is no number")
+        parsed = pd.to_numeric(table[column], errors="coerce").astype(float)
+        sound = parsed.abs() < 2**53  # what a float holds exactly; false for what is no number
+        if kind is int:
+            sound &= parsed % 1 == 0
+        if not sound.all():
+            row = int(np.argmin(sound))
+            raise InputError(f"{path}:{row + 2}: {column} {table[column][row][:60]!r} is no number")
         table[column] = parsed.astype(kind)
     table.attrs["path"] = str(path)
     return table
@@ -191,10 +194,13 @@ def _double_colon_numbers(where: str, content: bytes, names: tuple[str, ...]) ->
         table = pd.read_csv(io.BytesIO(content.replace(b"::", b"\t")), sep="\t", header=None, dtype=np.int64)
         if table.shape[1] == len(names):
             return table.set_axis(list(names), axis=1)
-    except (ValueError, pd.errors.ParserError):
+    except (ValueError, OverflowError, pd.errors.ParserError):
         pass  # the slow way finds the line
     for number, line in enumerate(content.decode("latin-1").splitlines(), start=1):
         fields = line.split("::")
-        if len(fields) != len(names) or not all(f.strip().isdecimal() for f in fields):
-            raise InputError(f"{where}:{number}: {line[:60]!r} is not {len(names)} whole numbers with '::' between")
+        if len(fields) != len(names) or not all(re.fullmatch(r"\s*\d{1,18}\s*", f) for f in fields):
+            raise InputError(
+                f"{where}:{number}: {line[:60]!r} is not {len(names)} whole numbers of at most 18 digits "
+                f"with '::' between"
+            )
     raise InputError(f"{where}: no table of {len(names)} columns; fetch the file again")

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 import rallrec as rr
 from rallrec.amazon import amazon_movies
 from rallrec.bookcrossing import bookcrossing
-from rallrec.movielens import ml_1m
+from rallrec.datasets import one_line
+from rallrec.movielens import ml_1m, read_table
 from rallrec.own_data import own_data
 
 from .test_own_data import ITEMS, RATINGS
@@ -76,16 +77,21 @@ item = "record"
 """
 
 
-def read(reader, *arguments, **settings):
-    """The ratings that a reader gives, or None if it refused in one line."""
-    data, said = None, ""
+def answer(reader, *arguments, **settings):
+    """What a reader gives, or None if it refused in one line."""
+    given, said = None, ""
     try:
-        data = reader(*arguments, **settings)
+        given = reader(*arguments, **settings)
     except rr.InputError as e:
         said = str(e)
     assert "\n" not in said
     assert len(said) < 500
-    if data is None:
+    return given
+
+
+def read(reader, *arguments, **settings):
+    """The ratings that a reader gives, or None."""
+    if (data := answer(reader, *arguments, **settings)) is None:
         return None
     assert data.items.title.str.len().gt(0).all()
     assert data.items.title.map(lambda t: t.isprintable()).all()
@@ -115,6 +121,24 @@ def test_movielens_1m(raw, data):
     text = files["ratings.dat"].removeprefix(codecs.BOM_UTF8).decode("latin-1")
     lines = [line for line in text.split("\n") if line.strip()]
     assert got == {tuple(int(f) for f in line.split("::")) for line in lines}
+
+
+@some
+@given(st.data())
+def test_a_table_of_movielens_100k(tmp_path, data):
+    text = "user_id:token\ttitle:token\trating:float\ttime:float\n1\tHeat\t4.5\t881250949\n2\tAlien\t3\t891717742\n"
+    path = tmp_path / "ml-100k.inter"
+    path.write_bytes(data.draw(damage(text.encode(), "\t")))
+    got = answer(read_table, path, {"user_id": int, "title": str, "rating": float, "time": int})
+    if got is None:
+        return
+    header, *lines = path.read_text(encoding="utf-8").splitlines()
+    names = [field.split(":")[0] for field in header.split("\t")]
+    written = [dict(zip(names, line.split("\t"), strict=True)) for line in lines]
+    assert got.to_dict("records") == [
+        dict(user_id=float(r["user_id"]), title=one_line(r["title"]), rating=float(r["rating"]), time=float(r["time"]))
+        for r in written
+    ]
 
 
 @some
