@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     ablate.add_argument("--temperature", type=float)
     for name in ("k", "layers"):
         ablate.add_argument(f"--{name}", type=int)
+    command("salvage", _salvage, "keep what is sound of a damaged cache")
     command("publish", _publish, "write the repository's artefacts of a data set", "dataset", "llm", "profile", "seed")
     command("record", _record, "make the last run's values the recorded ones", "dataset")
     command("overview", _overview, "tables and figures across data sets", "llm", "profile", "seed")
@@ -149,6 +150,13 @@ def _ablate(args) -> None:
     choice = Choice(**named | {"weights": tuple(args.weights)})
     table = made.row(choice, args.reader)
     print(markdown(with_intervals(table, {"auc": "AUC", "log_loss": "log loss", "difference": "AUC, difference"})))
+
+
+def _salvage(args) -> None:
+    from .cache import default_cache, salvage
+
+    path = default_cache().path
+    print(f"{salvage(path):,} answers kept; the damaged cache is now {path}.damaged")
 
 
 def _publish(args) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import InputError
+from .locks import workplace
 from .paths import data_dir, fresh, published_dir
 
 
@@ -58,6 +59,10 @@ def unpack(blob: bytes) -> dict[str, np.ndarray]:
         return dict(z)
 
 
+DAMAGED = (sqlite3.Error, UnicodeDecodeError)  # the latter where sqlite's own message quotes the damage
+MEND = "`python -m rallrec salvage` keeps what is sound of a damaged one; then run again"
+
+
 class Cache:
     """A persistent map from keys to bytes.
 
@@ -83,8 +88,8 @@ class Cache:
                     db.create_function("of_row", 2, _checksum)
                     db.execute("UPDATE answers SET checksum = of_row(key, value) WHERE checksum = of_value(value)")
                     db.execute("PRAGMA user_version = 1")
-        except (sqlite3.Error, OSError) as e:
-            raise InputError(f"the cache {self.path} can't be used ({e}); delete it, or mend its folder") from e
+        except (*DAMAGED, OSError) as e:
+            raise InputError(f"the cache {self.path} can't be used ({e}); mend its folder, or {MEND}") from e
         return db
 
     @cached_property
@@ -97,11 +102,9 @@ class Cache:
         for key in keys:
             try:
                 row = self._db.execute("SELECT value, checksum FROM answers WHERE key = ?", (key,)).fetchone()
-            except sqlite3.Error as e:
-                raise InputError(f"the cache {self.path} can't be read ({e}); delete it and run again") from e
-            # a flipped bit can make a text or a number of a value
-            sound = row is not None and isinstance(row[0], bytes) and _checksum(key, row[0]) == row[1]
-            answers.append(row[0] if sound else self._published_answers.get(key))
+            except DAMAGED as e:
+                raise InputError(f"the cache {self.path} can't be read ({e}); {MEND}") from e
+            answers.append(row[0] if row and _sound(key, *row) else self._published_answers.get(key))
         return answers
 
     def put(self, answers: Mapping[str, bytes]) -> None:
@@ -110,7 +113,7 @@ class Cache:
             with self._db:
                 rows = [(k, v, _checksum(k, v)) for k, v in answers.items()]
                 self._db.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", rows)
-        except sqlite3.Error as e:
+        except DAMAGED as e:
             raise InputError(f"the cache {self.path} can't be written ({e}); free some space or mend it") from e
 
     def forget(self, key: str) -> None:
@@ -118,7 +121,7 @@ class Cache:
         try:
             with self._db:
                 self._db.execute("DELETE FROM answers WHERE key = ?", (key,))
-        except sqlite3.Error as e:
+        except DAMAGED as e:
             raise InputError(f"the cache {self.path} can't be written ({e}); free some space or mend it") from e
 
     def arrays(self, inputs: Mapping, make: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -134,6 +137,41 @@ class Cache:
 def _checksum(key: str, value: bytes) -> bytes:
     """Of a row: the key, too, since a damaged index leads to the row of another."""
     return hashlib.blake2b(key.encode() + value, digest_size=8).digest()
+
+
+def _sound(key, value, checksum) -> bool:
+    """Whether a row is what was put; a flipped bit can make a text or a number of what was bytes."""
+    return isinstance(key, str) and isinstance(value, bytes) and _checksum(key, value) == checksum
+
+
+def salvage(path: Path) -> int:
+    """Move the sound answers of a damaged cache into a new one in its place, and say how many there are.
+
+    Rows are asked for by their number, one at a time: a damaged page costs the rows that lie on it or, in the tree
+    of pages, below it. The damaged files stay beside it, named ``….damaged``. No run may be going meanwhile.
+    """
+    files = {end: Path(f"{path}{end}") for end in ("", "-wal", "-shm") if Path(f"{path}{end}").exists()}
+    if "" not in files:
+        raise InputError(f"there is no cache {path}, so nothing to salvage")
+    most = sum(file.stat().st_size for file in files.values()) // 32  # a key has 64 bytes; replaced rows leave gaps
+    with workplace(path) as tmp:
+        new, old = Cache(tmp / path.name), sqlite3.connect(path)
+        answers = {}
+        for number in range(1, most + 1):
+            try:
+                row = old.execute("SELECT key, value, checksum FROM answers WHERE rowid = ?", (number,)).fetchone()
+            except DAMAGED:
+                continue
+            if row and _sound(*row):
+                answers[row[0]] = row[1]
+        old.close()
+        new.put(answers)
+        new._db.close()
+        for end, file in files.items():
+            if file.exists():  # closing may have taken the log in
+                file.rename(f"{path}.damaged{end}")
+        new.path.rename(path)
+    return len(answers)
 
 
 @memoise

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import rallrec as rr
-from rallrec.cache import Cache, key_of, pack, unpack
+from rallrec.__main__ import main
+from rallrec.cache import Cache, key_of, pack, salvage, unpack
 
 WRITER = """
 import sys
@@ -54,7 +55,7 @@ def test_damaged_answer_counts_as_missing(cache):
 
 def test_damaged_file_gets_one_line(tmp_path):
     (tmp_path / "cache").write_bytes(b"no database" * 1000)
-    with pytest.raises(rr.InputError, match=r"can't be used .*delete it"):
+    with pytest.raises(rr.InputError, match=r"can't be used .*salvage"):
         Cache(tmp_path / "cache").get(["a"])
 
 
@@ -76,6 +77,32 @@ def test_flipped_bytes_never_give_a_wrong_answer(tmp_path_factory, place, bit, n
         except rr.InputError:
             continue
         assert got in (value, None)
+
+
+@pytest.mark.parametrize("page", [1, 2, 60])  # the table's root, its index's, one of its leaves
+def test_salvage_keeps_what_is_sound(tmp_path, page, monkeypatch, capsys):
+    path = tmp_path / "cache.sqlite"
+    monkeypatch.setattr("rallrec.cache.default_cache", lambda: Cache(path))
+    answers = {key_of(n=n): bytes([n % 251]) * 500 for n in range(1000)}
+    cache = Cache(path)
+    cache.put(answers)
+    cache._db.close()
+    content = bytearray(path.read_bytes())
+    content[page * 4096 : page * 4096 + 4096] = b"x" * 4096
+    path.write_bytes(content)
+    assert main(["salvage"]) == 0
+    got = Cache(path).get(answers)
+    kept = sum(v is not None for v in got)
+    assert all(v in (None, right) for v, right in zip(got, answers.values(), strict=True))
+    assert kept == {1: 0, 2: 1000}.get(page, kept)
+    assert page == 1 or kept > 980
+    assert capsys.readouterr().out.startswith(f"{kept:,} answers kept; ")
+    assert (tmp_path / "cache.sqlite.damaged").read_bytes() == content
+
+
+def test_there_is_nothing_to_salvage(tmp_path):
+    with pytest.raises(rr.InputError, match="no cache"):
+        salvage(tmp_path / "cache.sqlite")
 
 
 def test_a_damaged_index_leads_to_no_other_row(cache):
