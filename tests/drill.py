@@ -24,6 +24,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+COMMIT = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=ROOT, text=True).strip()  # whatever comes meanwhile
 WATCH = """
 CREATE TABLE answers (key TEXT PRIMARY KEY, value BLOB, checksum BLOB);
 CREATE TABLE paid (key TEXT, kind TEXT);
@@ -38,7 +39,8 @@ class Copy:
 
     def __init__(self, folder: Path, dataset: str = "tiny", profile: str = "smoke", llm: str = "tiny-random"):
         self.folder, self.datasets = folder, dataset.split()
-        subprocess.run(["git", "clone", "-q", str(ROOT), str(folder)], check=True)
+        subprocess.run(["git", "clone", "-qn", str(ROOT), str(folder)], check=True)
+        subprocess.run(["git", "checkout", "-q", COMMIT], cwd=folder, check=True)
         self.variables = [f"PYTHON={sys.executable}", f"DATASETS={dataset}", f"PROFILE={profile}", f"LLM={llm}"]
         self.environment = os.environ | {"PYTHONPATH": str(folder)}
         for made in self.made():
@@ -123,6 +125,13 @@ def ended(code: int, said: str) -> str | None:
     return lines[0] if code else None
 
 
+def check_outputs(copy: Copy, calm: Copy) -> None:
+    """Every output of ``copy`` is that of ``calm``, byte for byte."""
+    got, wanted = copy.outputs(), calm.outputs()
+    differ = [name for name in sorted(got | wanted) if got.get(name) != wanted.get(name)]
+    assert not differ, f"{len(differ)} outputs differ: {', '.join(differ)}"
+
+
 @cache
 def undisturbed(folder: Path, *of: str) -> tuple[Copy, float]:
     """A run that nothing befalls, to compare with, and the seconds it took."""
@@ -152,7 +161,7 @@ def kill(folder: Path, times: int = 20, *of: str) -> str:
             else:
                 assert process.returncode == 0, said
                 through = True
-        assert copy.outputs() == calm.outputs(), "outputs differ"
+        check_outputs(copy, calm)
         paid = copy.paid()
         assert len(paid) == len(set(paid)), f"{len(paid) - len(set(paid))} answers were paid for twice"
         assert set(paid) == set(calm.paid())
@@ -168,7 +177,7 @@ def twice(folder: Path) -> str:
     both = [copy.start(), copy.start()]
     said = [p.communicate()[0] for p in both]
     assert [p.returncode for p in both] == [0, 0], said
-    assert copy.outputs() == undisturbed(folder)[0].outputs()
+    check_outputs(copy, undisturbed(folder)[0])
     paid = copy.paid()
     assert len(paid) == len(set(paid)), "answers were paid for twice"
     return (
@@ -182,7 +191,7 @@ def jobs(folder: Path, *of: str) -> str:
     copy = Copy(folder / "jobs", *of)
     code, said = copy.run("-j2", "all")
     assert code == 0, said
-    assert copy.outputs() == undisturbed(folder, *of)[0].outputs()
+    check_outputs(copy, undisturbed(folder, *of)[0])
     return f"make -j2 all of {of[0]}: the same {len(copy.outputs())} outputs"
 
 
@@ -223,7 +232,7 @@ def read_only(folder: Path) -> str:
 
 def flipped(folder: Path) -> str:
     """Flipped bits in the cache; where a run can't read it, what is sound of it is salvaged as its line says."""
-    copy, same = Copy(folder / "flipped"), undisturbed(folder)[0].outputs()
+    copy, calm = Copy(folder / "flipped"), undisturbed(folder)[0]
     assert copy.run()[0] == 0
     rng, ends = random.Random(0), []
     for n in (1, 10, 100, 1000):
@@ -238,7 +247,7 @@ def flipped(folder: Path) -> str:
             kept = subprocess.run(salvage, cwd=copy.folder, env=copy.environment, check=True, capture_output=True)
             line += f" ({kept.stdout.decode().split(';')[0]})"
             assert ended(*copy.run()) is None
-        assert copy.outputs() == same
+        check_outputs(copy, calm)
         ends.append(f"{n} flipped: {line or 'nothing said'}")
     return f"a cache with flipped bytes: {'; '.join(ends)}; the same outputs each time"
 
