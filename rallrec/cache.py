@@ -114,7 +114,7 @@ class Cache:
                 rows = [(k, v, _checksum(k, v)) for k, v in answers.items()]
                 self._db.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", rows)
         except DAMAGED as e:
-            raise InputError(f"the cache {self.path} can't be written ({e}); free some space or mend it") from e
+            raise InputError(f"the cache {self.path} can't be written ({e}); free some space, or {MEND}") from e
 
     def forget(self, key: str) -> None:
         """Drop one answer."""
@@ -122,7 +122,7 @@ class Cache:
             with self._db:
                 self._db.execute("DELETE FROM answers WHERE key = ?", (key,))
         except DAMAGED as e:
-            raise InputError(f"the cache {self.path} can't be written ({e}); free some space or mend it") from e
+            raise InputError(f"the cache {self.path} can't be written ({e}); free some space, or {MEND}") from e
 
     def arrays(self, inputs: Mapping, make: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
         """The arrays that ``make()`` gives for ``inputs``, computed at most once."""

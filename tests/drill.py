@@ -148,19 +148,18 @@ def kill(folder: Path, times: int = 20, *of: str) -> str:
     calm, whole = undisturbed(folder, *of)
     rng, moments, runs = random.Random(0), [], 0
     while len(moments) < times:
-        copy, through, runs = Copy(folder / f"killed-{runs}", *of), False, runs + 1
+        copy, runs = Copy(folder / f"killed-{runs}", *of), runs + 1
         copy.watch()
-        while not through:
+        while True:
             process, moment = copy.start(), rng.uniform(0.02, 0.5) * whole
             try:
                 said, _ = process.communicate(timeout=moment if len(moments) < times else None)
+                break
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.communicate()
                 moments.append(round(moment, 1))
-            else:
-                assert process.returncode == 0, said
-                through = True
+        assert process.returncode == 0, said
         check_outputs(copy, calm)
         paid = copy.paid()
         assert len(paid) == len(set(paid)), f"{len(paid) - len(set(paid))} answers were paid for twice"

@@ -59,6 +59,20 @@ def test_damaged_file_gets_one_line(tmp_path):
         Cache(tmp_path / "cache").get(["a"])
 
 
+@pytest.mark.parametrize("name", ["get", "put", "forget"])
+def test_damaged_pages_get_one_line(tmp_path, name):
+    cache = Cache(tmp_path / "cache")
+    cache.put({key_of(n=n): b"x" * 500 for n in range(100)})
+    cache._db.close()
+    content = bytearray(cache.path.read_bytes())
+    content[4096:] = b"x" * (len(content) - 4096)
+    cache.path.write_bytes(content)
+    damaged = Cache(cache.path)
+    act = dict(get=lambda: damaged.get(["a"]), put=lambda: damaged.put({"a": b"1"}), forget=lambda: damaged.forget("a"))
+    with pytest.raises(rr.InputError, match="salvage"):
+        act[name]()
+
+
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7), n=st.integers(1, 40))
 def test_flipped_bytes_never_give_a_wrong_answer(tmp_path_factory, place, bit, n):
