@@ -248,6 +248,7 @@ def execute(notebook: str, parameters: dict) -> Path:
                     kernel_name="python3",
                     progress_bar=False,
                     cwd=str(ROOT / "notebooks"),
+                    coalesce_streams=True,  # a kernel sends prints every 0.2 s; outputs can't depend on its speed
                     extra_arguments=["--log-level=CRITICAL"],  # no kernel's notices at every start and end
                 )
             except papermill.PapermillExecutionError as e:

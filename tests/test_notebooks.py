@@ -70,6 +70,27 @@ def test_a_second_run_changes_no_file(outputs):
     assert first == second
 
 
+def test_a_slow_machine_gives_the_same_bytes(tmp_path, monkeypatch):
+    """A kernel sends what is printed every 0.2 s; a cell's prints are one output all the same."""
+    from rallrec import runs
+
+    cells = [
+        "\n".join(f"{name} = {value!r}" for name, value in PARAMETERS.items()),
+        "import time\nprint('one')\ntime.sleep(0.5)\nprint('two')",
+        "import rallrec as rr\nrun = rr.start('01_descriptions', DATASET, LLM, PROFILE, SEED)\nrun.record(values=2)",
+    ]
+    source = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    source.cells[0].metadata["tags"] = ["parameters"]
+    source.metadata["kernelspec"] = dict(name="python3", display_name="Python 3", language="python")
+    (tmp_path / "notebooks").mkdir()
+    nbformat.write(source, tmp_path / "notebooks" / "01_descriptions.ipynb")
+    monkeypatch.setattr(runs, "ROOT", tmp_path)
+    monkeypatch.setenv("RALLREC_OUTPUT", str(tmp_path))
+    executed = nbformat.read(execute("01_descriptions", PARAMETERS), 4)
+    (printed,) = (cell.outputs for cell in executed.cells if "time.sleep" in cell.source)
+    assert [output.text for output in printed] == ["one\ntwo\n"]
+
+
 def test_executed_notebooks_hold_no_error_warning_path_or_clock(outputs):
     folder, *_ = outputs
     for path in folder.rglob("*.ipynb"):
