@@ -10,6 +10,7 @@ repository are read as a second, read-only layer with the same keys.
 import hashlib
 import io
 import json
+import shutil
 import sqlite3
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
@@ -60,6 +61,7 @@ def unpack(blob: bytes) -> dict[str, np.ndarray]:
 
 
 DAMAGED = (sqlite3.Error, UnicodeDecodeError)  # the latter where sqlite's own message quotes the damage
+PAGE = 4096  # bytes; SQLite's default
 MEND = "`python -m rallrec salvage` keeps what is sound of a damaged one; then run again"
 
 
@@ -147,16 +149,23 @@ def _sound(key, value, checksum) -> bool:
 def salvage(path: Path) -> int:
     """Move the sound answers of a damaged cache into a new one in its place, and say how many there are.
 
+    They are read from a copy that has the first page of an empty cache: it says where the table is, the same in each.
     Rows are asked for by their number, one at a time: a damaged page costs the rows that lie on it or, in the tree
-    of pages, below it. The damaged files stay beside it, named ``….damaged``. No run may be going meanwhile.
+    of pages, below it. The damaged files stay, named ``….damaged``. No run may be going meanwhile.
     """
     files = {end: Path(f"{path}{end}") for end in ("", "-wal", "-shm") if Path(f"{path}{end}").exists()}
     if "" not in files:
         raise InputError(f"there is no cache {path}, so nothing to salvage")
     most = sum(file.stat().st_size for file in files.values()) // 32  # a key has 64 bytes; replaced rows leave gaps
     with workplace(path) as tmp:
-        new, old = Cache(tmp / path.name), sqlite3.connect(path)
-        answers = {}
+        empty, new, copy = Cache(tmp / "empty"), Cache(tmp / path.name), tmp / "copy"
+        empty._db.close()
+        for end in files.keys() - {"-shm"}:
+            shutil.copyfile(files[end], f"{copy}{end}")
+        with open(copy, "r+b") as f:
+            first = empty.path.read_bytes()[:PAGE]
+            f.write(first[:28] + bytes(4) + first[32:])  # 28 to 31: how many pages, 0 for as long as the file is
+        old, answers = sqlite3.connect(copy), {}
         for number in range(1, most + 1):
             try:
                 row = old.execute("SELECT key, value, checksum FROM answers WHERE rowid = ?", (number,)).fetchone()
@@ -168,8 +177,7 @@ def salvage(path: Path) -> int:
         new.put(answers)
         new._db.close()
         for end, file in files.items():
-            if file.exists():  # closing may have taken the log in
-                file.rename(f"{path}.damaged{end}")
+            file.rename(f"{path}.damaged{end}")
         new.path.rename(path)
     return len(answers)
 
