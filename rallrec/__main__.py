@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     ablate.add_argument("--temperature", type=float)
     for name in ("k", "layers"):
         ablate.add_argument(f"--{name}", type=int)
-    command("salvage", _salvage, "keep what is sound of a damaged cache")
+    command("salvage", _salvage, "keep what is sound of a damaged cache; no run may be going")
     command("publish", _publish, "write the repository's artefacts of a data set", "dataset", "llm", "profile", "seed")
     command("record", _record, "make the last run's values the recorded ones", "dataset")
     command("overview", _overview, "tables and figures across data sets", "llm", "profile", "seed")
