@@ -9,6 +9,8 @@ from .errors import InputError
 
 DEFAULTS = dict(dataset="ml-100k", llm="smollm2-135m", profile="quick", seed=0)
 
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; 0 if it ended well, 1 if a value was not reproduced, 2 with one line for a user's mistake."""
@@ -19,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"rallrec: {e}", file=sys.stderr)
         return 2
     except OSError as e:
-        if e.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+        if e.errno not in OF_THE_DISK:
             raise
         where = f"{e.filename}: " if e.filename else ""
         print(f"rallrec: {where}{e.strerror}; mend that and run the same command again to go on", file=sys.stderr)

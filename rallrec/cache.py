@@ -60,9 +60,15 @@ def unpack(blob: bytes) -> dict[str, np.ndarray]:
         return dict(z)
 
 
-DAMAGED = (sqlite3.Error, UnicodeDecodeError)  # the latter where sqlite's own message quotes the damage
+FAILURES = (sqlite3.Error, UnicodeDecodeError)  # the latter where sqlite's own message quotes the damage
+OF_THE_DISK = (
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_BUSY,
+)
 PAGE = 4096  # bytes; SQLite's default
-MEND = "`python -m rallrec salvage` keeps what is sound of a damaged one; then run again"
 
 
 class Cache:
@@ -90,13 +96,21 @@ class Cache:
                     db.create_function("of_row", 2, _checksum)
                     db.execute("UPDATE answers SET checksum = of_row(key, value) WHERE checksum = of_value(value)")
                     db.execute("PRAGMA user_version = 1")
-        except (*DAMAGED, OSError) as e:
-            raise InputError(f"the cache {self.path} can't be used ({e}); mend its folder, or {MEND}") from e
+        except (*FAILURES, OSError) as e:
+            raise self._refused("used", e) from e
         return db
 
     @cached_property
     def _published_answers(self) -> dict[str, bytes]:
         return read_published(self.published) if self.published else {}
+
+    def _refused(self, verb: str, e: Exception) -> InputError:
+        """What to mend: the disk, or the cache itself."""
+        of_the_disk = isinstance(e, OSError) or getattr(e, "sqlite_errorcode", 0) & 0xFF in OF_THE_DISK
+        mend = (
+            "free some space or mend its folder" if of_the_disk else "`python -m rallrec salvage` keeps what is sound"
+        )
+        return InputError(f"the cache {self.path} can't be {verb} ({e}): {mend}; then run again")
 
     def get(self, keys: Iterable[str]) -> list[bytes | None]:
         """The value of each key; None where there is none (or where it is damaged)."""
@@ -104,8 +118,8 @@ class Cache:
         for key in keys:
             try:
                 row = self._db.execute("SELECT value, checksum FROM answers WHERE key = ?", (key,)).fetchone()
-            except DAMAGED as e:
-                raise InputError(f"the cache {self.path} can't be read ({e}); {MEND}") from e
+            except FAILURES as e:
+                raise self._refused("read", e) from e
             answers.append(row[0] if row and _sound(key, *row) else self._published_answers.get(key))
         return answers
 
@@ -115,16 +129,16 @@ class Cache:
             with self._db:
                 rows = [(k, v, _checksum(k, v)) for k, v in answers.items()]
                 self._db.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", rows)
-        except DAMAGED as e:
-            raise InputError(f"the cache {self.path} can't be written ({e}); free some space, or {MEND}") from e
+        except FAILURES as e:
+            raise self._refused("written", e) from e
 
     def forget(self, key: str) -> None:
         """Drop one answer."""
         try:
             with self._db:
                 self._db.execute("DELETE FROM answers WHERE key = ?", (key,))
-        except DAMAGED as e:
-            raise InputError(f"the cache {self.path} can't be written ({e}); free some space, or {MEND}") from e
+        except FAILURES as e:
+            raise self._refused("written", e) from e
 
     def arrays(self, inputs: Mapping, make: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
         """The arrays that ``make()`` gives for ``inputs``, computed at most once."""
@@ -169,7 +183,7 @@ def salvage(path: Path) -> int:
         for number in range(1, most + 1):
             try:
                 row = old.execute("SELECT key, value, checksum FROM answers WHERE rowid = ?", (number,)).fetchone()
-            except DAMAGED:
+            except FAILURES:
                 continue
             if row and _sound(*row):
                 answers[row[0]] = row[1]

@@ -73,6 +73,14 @@ def test_damaged_pages_get_one_line(tmp_path, name):
         act[name]()
 
 
+def test_a_full_disk_gets_one_line(cache):
+    cache.put({"a": b"1"})
+    cache._db.execute("PRAGMA max_page_count = 10")
+    with pytest.raises(rr.InputError, match=r"can't be written \(.* full\): free some space or mend its folder; then"):
+        cache.put({"b": b"x" * 100_000})
+    assert cache.get(["a", "b"]) == [b"1", None]
+
+
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7), n=st.integers(1, 40))
 def test_flipped_bytes_never_give_a_wrong_answer(tmp_path_factory, place, bit, n):
