@@ -104,11 +104,13 @@ def _ratings(path: Path, items: set[str]) -> tuple[pd.DataFrame, list[str]]:
             other += 1
             continue
         try:
-            values = str(user), item, float(rating), int(time)
+            values = user, item, float(rating), int(time)
         except (TypeError, ValueError, OverflowError) as e:
             raise InputError(f"{path}:{number}: user, rating or time is missing or no number ({e})") from e
-        if user is None or not 1 <= values[2] <= 5:
-            raise InputError(f"{path}:{number}: no user, or the rating {rating} is off the scale 1 to 5")
+        if not isinstance(user, str) or isinstance(rating, bool) or not 1 <= values[2] <= 5:
+            raise InputError(f"{path}:{number}: no user, or the rating {str(rating)[:60]} is off the scale 1 to 5")
+        if isinstance(time, bool) or not 0 <= values[3] < 2**53:
+            raise InputError(f"{path}:{number}: time {str(time)[:60]} is no number of seconds")
         for column, value in zip(columns, values, strict=True):
             column.append(value)
     table = pd.DataFrame(dict(zip(("user_id", "item_id", "rating", "time"), columns, strict=True)))

@@ -60,7 +60,7 @@ def bookcrossing(min_item_ratings: int = 10, min_user_ratings: int = 5, like_abo
     if (~sound).any():
         notes.append(f"{(~sound).sum():,} ratings that are no whole number from 0 to 10, or of no user, are left out.")
     books = books[~books["ISBN"].duplicated()]
-    users = users.assign(**{"User-ID": pd.to_numeric(users["User-ID"], errors="coerce")}).dropna(subset="User-ID")
+    users = users[users["User-ID"].str.fullmatch(r"\d{1,18}", flags=re.ASCII)].astype({"User-ID": np.int64})
     users = users[~users["User-ID"].duplicated()].set_index("User-ID")
     known = ratings["item_id"].isin(books["ISBN"])
     notes.append(f"{(~known).sum():,} of {len(ratings):,} ratings name a book that the books file lacks: left out.")

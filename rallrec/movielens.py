@@ -190,15 +190,16 @@ def _double_colon(where: str, content: bytes, n_fields: int) -> list[list[str]]:
 
 def _double_colon_numbers(where: str, content: bytes, names: tuple[str, ...]) -> pd.DataFrame:
     """A ``::``-separated table of whole numbers."""
-    try:
-        table = pd.read_csv(io.BytesIO(content.replace(b"::", b"\t")), sep="\t", header=None, dtype=np.int64)
-        if table.shape[1] == len(names):
-            return table.set_axis(list(names), axis=1)
-    except (ValueError, OverflowError, pd.errors.ParserError):
-        pass  # the slow way finds the line
+    if not content.translate(None, b"0123456789: \r\n"):  # pandas takes True for 1, and rounds large numbers beside 5.0
+        try:
+            table = pd.read_csv(io.BytesIO(content.replace(b"::", b"\t")), sep="\t", header=None, dtype=np.int64)
+            if table.shape[1] == len(names):
+                return table.set_axis(list(names), axis=1)
+        except (ValueError, OverflowError, pd.errors.ParserError):
+            pass  # the slow way finds the line
     for number, line in enumerate(content.decode("latin-1").splitlines(), start=1):
         fields = line.split("::")
-        if len(fields) != len(names) or not all(re.fullmatch(r"\s*\d{1,18}\s*", f) for f in fields):
+        if line.strip() and (len(fields) != len(names) or not all(re.fullmatch(r" *\d{1,18} *", f) for f in fields)):
             raise InputError(
                 f"{where}:{number}: {line[:60]!r} is not {len(names)} whole numbers of at most 18 digits "
                 f"with '::' between"

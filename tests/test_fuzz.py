@@ -5,11 +5,13 @@ import csv
 import gzip
 import io
 import json
+import math
 import os
 import re
 import zipfile
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -26,7 +28,8 @@ from .test_raw_data import BOOK_HEAD, BOOKS, ML1M, URLS, amazon_lines
 
 NASTY = [
     *("", " ", "nan", "inf", "-inf", "1e999", "-1", "1.5", "0x10", "1_000", "9" * 30, "٣", "½", "²", "\x00", '"', "'"),
-    *('""', "\\", "null", "[]", "{}", "::", ";", ",", "\t", "\x1c", "\u2028", "é", "=1+1", "a" * 140_000),
+    *("1e30", "5.0", "9007199254740993", "true", "True", "null", "[]", "{}", "::", ";", ",", "\t", "\x1c", "\u2028"),
+    *('""', "\\", "é", "=1+1", "a" * 140_000),
 ]
 # RALLREC_EXAMPLES=3000 looks longer
 EXAMPLES = int(os.environ.get("RALLREC_EXAMPLES", "120"))
@@ -225,8 +228,20 @@ def test_a_folder_of_ones_own(raw, data):
     if got is None:
         return
     text = files["ratings.csv"].decode("utf-8-sig")
-    written = {tuple(row[:3]) for row in csv.reader(io.StringIO(text, newline="")) if len(row) >= 3}
-    assert {(u, i, r) for u, i, r, _ in got} <= {(u, i, np.float32(float(r))) for u, i, r in written if _is_number(r)}
+    header, *rows = csv.reader(io.StringIO(text, newline=""))
+    width = len(header) if "time" in header else 3  # without times ratings are shuffled
+    written = {
+        (u, i, np.float32(r), *_seconds(time)) for u, i, r, *time in (row[:width] for row in rows if _rated(row))
+    }
+    assert {row[:width] for row in got} <= written
+
+
+def _rated(row: list[str]) -> bool:
+    return len(row) >= 3 and _is_number(row[2])
+
+
+def _seconds(time: list[str]) -> list[int]:
+    return [math.floor(float(t)) if _is_number(t) else math.floor(pd.Timestamp(t, tz="UTC").timestamp()) for t in time]
 
 
 def _is_number(text: str) -> bool:

@@ -97,6 +97,12 @@ def test_without_times_the_lists_are_shuffled(folder):
             r"ratings.csv:5: time '' is missing; give all times, or none",
         ),
         ("ratings.csv", "2024-05-04", "May 4th", r"ratings.csv:5: time 'May 4th' is neither seconds nor an ISO date"),
+        (
+            "ratings.csv",
+            RATINGS,
+            "user_id,item_id,rating,time\nu0,i3,4,1e30\n",
+            r"ratings.csv:2: time '1e30' is neither",
+        ),
         ("ratings.csv", "u0,i3,4,2024-05-04", "u0,i3", r"ratings.csv:5: rating '' is no number"),
         ("ratings.csv", "u0,i3,4,2024-05-04", "u0,i3,4,2024-05-04,1", r"ratings.csv is no CSV table: .*line 5"),
         ("ratings.csv", "u0,i3", ",i3", r"ratings.csv:5: user_id is empty"),

@@ -62,6 +62,9 @@ def test_movielens_1m(raw):
             r"ratings.dat:2: '1::30::x::978300000' is not 4 whole",
         ),
         (dict(ratings="1::10::5\n"), "ratings.dat:1: .* is not 4 whole numbers"),
+        (dict(ratings="1::10::True::978300760\n"), "ratings.dat:1: .* is not 4 whole numbers"),
+        (dict(ratings="1::10::5.0::978300760\n"), "ratings.dat:1: .* is not 4 whole numbers"),
+        (dict(ratings="\n1::10::5::1e9\n"), "ratings.dat:2: .* is not 4 whole numbers"),
         (dict(ratings="1::99::5::978300760\n"), "item_id 99 is unknown"),
         (dict(ratings="1::10::9::978300760\n"), "rating 9 is off the scale 1 to 5"),
         (dict(movies="10::A (1990)::Drama\nno line\n"), "movies.dat:2: 'no line' has not 3 fields"),
@@ -295,6 +298,14 @@ def test_a_rating_given_anew_replaces_the_earlier(raw):
             ":1: .* the rating 9 is off the scale",
         ),
         ('{"overall": 3, "reviewerID": "U", "asin": "A00"}', ":1: user, rating or time is missing or no number"),
+        (
+            '{"overall": true, "reviewerID": "U", "asin": "A00", "unixReviewTime": 1}',
+            ":1: no user, or the rating True is off",
+        ),
+        (
+            '{"overall": 3, "reviewerID": "U", "asin": "A00", "unixReviewTime": 1e30}',
+            ":1: time 1e.30 is no number of seconds",
+        ),
     ],
 )
 def test_a_broken_review_is_named(raw, line, said):
