@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .datasets import Dataset, build, one_line, rated_between
+from .datasets import EXACT, Dataset, build, one_line, rated_between
 from .errors import InputError, at_least
 from .raw_files import DAMAGED, Archive, located
 
@@ -109,7 +109,7 @@ def _ratings(path: Path, items: set[str]) -> tuple[pd.DataFrame, list[str]]:
             raise InputError(f"{path}:{number}: user, rating or time is missing or no number ({e})") from e
         if not isinstance(user, str) or isinstance(rating, bool) or not 1 <= values[2] <= 5:
             raise InputError(f"{path}:{number}: no user, or the rating {str(rating)[:60]} is off the scale 1 to 5")
-        if isinstance(time, bool) or not 0 <= values[3] < 2**53:
+        if isinstance(time, bool) or not 0 <= values[3] < EXACT:
             raise InputError(f"{path}:{number}: time {str(time)[:60]} is no number of seconds")
         for column, value in zip(columns, values, strict=True):
             column.append(value)

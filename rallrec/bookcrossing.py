@@ -55,12 +55,12 @@ def bookcrossing(min_item_ratings: int = 10, min_user_ratings: int = 5, like_abo
             notes.append(f"{n:,} unreadable records of {what} are left out.")
     ratings.columns = ["user_id", "item_id", "rating"]
     number = pd.to_numeric(ratings["rating"], errors="coerce")
-    sound = number.between(0, 10) & (number % 1 == 0) & ratings["user_id"].str.fullmatch(r"\d{1,18}", flags=re.ASCII)
+    sound = number.between(0, 10) & (number % 1 == 0) & _is_id(ratings["user_id"])
     ratings = ratings.assign(rating=number)[sound].astype({"user_id": np.int64})
     if (~sound).any():
         notes.append(f"{(~sound).sum():,} ratings that are no whole number from 0 to 10, or of no user, are left out.")
     books = books[~books["ISBN"].duplicated()]
-    users = users[users["User-ID"].str.fullmatch(r"\d{1,18}", flags=re.ASCII)].astype({"User-ID": np.int64})
+    users = users[_is_id(users["User-ID"])].astype({"User-ID": np.int64})
     users = users[~users["User-ID"].duplicated()].set_index("User-ID")
     known = ratings["item_id"].isin(books["ISBN"])
     notes.append(f"{(~known).sum():,} of {len(ratings):,} ratings name a book that the books file lacks: left out.")
@@ -104,6 +104,11 @@ def bookcrossing(min_item_ratings: int = 10, min_user_ratings: int = 5, like_abo
 
 def _clean(text: str) -> str:
     return one_line(html.unescape(text))
+
+
+def _is_id(column: pd.Series) -> pd.Series:
+    """Where a text is a whole number that 64 bits hold."""
+    return column.str.fullmatch(r"\d{1,18}", flags=re.ASCII)
 
 
 def _records(where: str, content: bytes, columns: tuple[str, ...]) -> tuple[pd.DataFrame, int]:

@@ -14,6 +14,8 @@ import pandas as pd
 from .cache import digest, key_of
 from .errors import InputError
 
+EXACT = 2**53  # below it a float holds every whole number
+
 
 @dataclass(frozen=True)
 class Words:

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from .datasets import Dataset, article_first, build, one_line
+from .datasets import EXACT, Dataset, article_first, build, one_line
 from .downloads import WheelFile, fetch
 from .errors import InputError
 from .raw_files import Archive, members
@@ -80,7 +80,7 @@ def read_table(path, columns: dict[str, type]) -> pd.DataFrame:
             table[column] = table[column].map(one_line)
             continue
         parsed = pd.to_numeric(table[column], errors="coerce").astype(float)
-        sound = parsed.abs() < 2**53  # what a float holds exactly; false for what is no number
+        sound = parsed.abs() < EXACT  # false for what is no number
         if kind is int:
             sound &= parsed % 1 == 0
         if not sound.all():

@@ -9,7 +9,7 @@ from reprlib import repr as short
 import numpy as np
 import pandas as pd
 
-from .datasets import Dataset, Words, build, one_line
+from .datasets import EXACT, Dataset, Words, build, one_line
 from .errors import InputError
 
 RATINGS, ITEMS, USERS, SETTINGS = "ratings.csv", "items.csv", "users.csv", "dataset.toml"
@@ -201,7 +201,7 @@ def _seconds(column: pd.Series, path: Path) -> pd.Series:
     if numbers.isna().all():
         dates = pd.to_datetime(column, errors="coerce", format="ISO8601", utc=True)
         numbers = (dates - pd.Timestamp(0, tz="UTC")) // pd.Timedelta(seconds=1)
-    if (bad := ~(numbers.astype(float).abs() < 2**53)).any():  # what a float holds exactly; true of what is no number
+    if (bad := ~(numbers.astype(float).abs() < EXACT)).any():  # true of what is no number
         row = int(np.flatnonzero(bad)[0])
         said = "is missing; give all times, or none" if column[row] == "" else "is neither seconds nor an ISO date"
         raise InputError(f"{path}:{row + 2}: time {column[row]!r} {said}")

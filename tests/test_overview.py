@@ -110,7 +110,10 @@ def test_generated_data_alone_leaves_it_as_it_is(outputs, capsys):
     assert not (outputs / "figures" / "overview").exists()
 
 
-@pytest.mark.parametrize(("number", "says"), [(errno.ENOSPC, "No space left"), (errno.ENOTDIR, "Not a directory")])
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [(errno.ENOSPC, "No space left"), (errno.EROFS, "Read-only file system"), (errno.ENOTDIR, "Not a directory")],
+)
 def test_a_disk_that_takes_nothing_gives_one_line(monkeypatch, capsys, number, says):
     def fail(*_):
         raise OSError(number, says, "figures/overview/main.png")
