@@ -1,18 +1,20 @@
 """rallrec: a reproducible study of RALLRec, retrieval-augmented LLM recommendation."""
 
-from .alignment import align
-from .catalogue import Catalogue
-from .descriptions import describe, plain
-from .errors import InputError
-from .evaluation import compare, evaluate, results_table
-from .lightgcn import lightgcn
-from .llm import language_model
-from .loading import load
-from .recommending import recommend, vote
-from .reranking import rerank, select
-from .retrieval import mix, represent, retrieve
-from .runs import start
-from .splits import split
+from .data.loading import load
+from .data.split import split
+from .evaluation.catalogue import Catalogue
+from .evaluation.metrics import compare, evaluate, results_table
+from .infra.errors import InputError
+from .llm.opening import language_model
+from .readers.llm import recommend
+from .readers.vote import vote
+from .representations.alignment import align
+from .representations.lightgcn import lightgcn
+from .representations.mixture import mix, represent
+from .representations.text import describe, plain
+from .retrieval.retrieve import retrieve
+from .retrieval.selectors import rerank, select
+from .runs.run import start
 from .version import VERSION
 
 __version__ = VERSION

@@ -5,7 +5,7 @@ import errno
 import sys
 from pathlib import Path
 
-from .errors import InputError
+from .infra.errors import InputError
 
 DEFAULTS = dict(dataset="ml-100k", llm="smollm2-135m", profile="quick", seed=0)
 
@@ -77,15 +77,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _fetch(args) -> None:
-    from .llm import language_model
-    from .loading import load
+    from .data.loading import load
+    from .llm.opening import language_model
 
     print(load(args.dataset))
     language_model(args.llm)
 
 
 def _run(args) -> None:
-    from .runs import execute
+    from .runs.runner import execute
 
     own = dict(DATASET=args.dataset, LLM=args.llm, PROFILE=args.profile, SEED=args.seed)
     execute(args.notebook, own | {name: _value(value) for name, value in args.p})
@@ -101,20 +101,20 @@ def _value(text: str) -> int | float | str:
 
 
 def _plan(args) -> None:
-    from .reporting import plan
+    from .runs.reporting import plan
 
     print(plan(args.stale, args.llm, args.profile, args.datasets))
 
 
 def _check(args) -> int:
-    from .reporting import finish
+    from .runs.reporting import finish
 
     return 0 if finish(args.datasets) else 1
 
 
 def _adapter(args) -> None:
-    from .ablations import study
-    from .finetuning import adapter
+    from .readers.adapter import adapter
+    from .study.ablations import study
 
     made = study(args.dataset, args.llm, args.profile, args.seed)
     trained = adapter(made.split, made.ranker, made.llm, **made.size.adapter, seed=args.seed)
@@ -124,8 +124,9 @@ def _adapter(args) -> None:
 
 
 def _merge(args) -> None:
-    from .llm import LocalModel, language_model
-    from .model_files import save
+    from .llm.local import LocalModel
+    from .llm.opening import language_model
+    from .llm.weights import save
 
     if (folder := Path(args.folder)).exists():
         raise InputError(f"{folder} is there already; delete it, or name another folder")
@@ -136,16 +137,16 @@ def _merge(args) -> None:
 
 
 def _seeds(args) -> None:
-    from .ablations import study
-    from .adapter_seeds import publish
+    from .study.ablations import study
+    from .study.adapter_seeds import publish
 
     made = study(args.dataset, args.llm, args.profile, 0)
     print(publish(made.split, made.ranker, made.llm, made.size, args.seeds))
 
 
 def _ablate(args) -> None:
-    from .ablations import Choice, study
-    from .figures import markdown, with_intervals
+    from .runs.figures import markdown, with_intervals
+    from .study.ablations import Choice, study
 
     made = study(args.dataset, args.llm, args.profile, args.seed)
     named = {f: getattr(args, f) for f in Choice.__dataclass_fields__}
@@ -155,26 +156,26 @@ def _ablate(args) -> None:
 
 
 def _salvage(args) -> None:
-    from .cache import default_cache, salvage
+    from .infra.cache import default_cache, salvage
 
     path = default_cache().path
     print(f"{salvage(path):,} answers kept; the damaged cache is now {path}.damaged")
 
 
 def _publish(args) -> None:
-    from .publishing import publish
+    from .runs.publishing import publish
 
     print(publish(args.dataset, args.llm, args.profile, args.seed))
 
 
 def _record(args) -> None:
-    from .publishing import record_reference
+    from .runs.publishing import record_reference
 
     print(record_reference(args.dataset))
 
 
 def _overview(args) -> None:
-    from .overview import comparable, write_overview
+    from .runs.overview import comparable, write_overview
 
     if comparable(args.llm, args.profile, args.seed):
         print(write_overview(args.llm, args.profile, args.seed))
@@ -183,8 +184,8 @@ def _overview(args) -> None:
 
 
 def _readme(args) -> None:
-    from .paths import ROOT
-    from .reporting import fill_readme
+    from .infra.files import ROOT
+    from .runs.reporting import fill_readme
 
     (ROOT / "README.md").write_text(fill_readme(), encoding="utf-8")
 

@@ -5,14 +5,15 @@ Notebooks 01 to 04 go through the same steps slowly; every step answers from the
 
 import numpy as np
 
-from .alignment import train_alignment
-from .datasets import Dataset
-from .descriptions import describe, plain
-from .lightgcn import train_lightgcn
-from .llm import LanguageModel
-from .retrieval import KINDS, Representation, mix, represent
-from .settings import Profile
-from .splits import Split
+from .data.dataset import Dataset
+from .data.split import Split
+from .llm.base import LanguageModel
+from .profiles import Profile
+from .representations.alignment import train_alignment
+from .representations.lightgcn import train_lightgcn
+from .representations.mixture import KINDS, mix, represent
+from .representations.text import describe, plain
+from .retrieval.retrieve import Representation
 
 
 def representations(

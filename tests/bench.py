@@ -22,13 +22,13 @@ import numpy as np
 import torch
 
 import rallrec as rr
-from rallrec import prompts
-from rallrec.cache import Cache
-from rallrec.descriptions import plain
-from rallrec.errors import InputError
-from rallrec.generated import write_large
-from rallrec.lightgcn import train_lightgcn
-from rallrec.llm import LocalModel
+from rallrec.data.generated import write_large
+from rallrec.infra.cache import Cache
+from rallrec.infra.errors import InputError
+from rallrec.llm.local import LocalModel
+from rallrec.readers import prompts
+from rallrec.representations.lightgcn import train_lightgcn
+from rallrec.representations.text import plain
 
 TEXTS, SAMPLES, K, WIDTH = 200, 10_000, 30, 320
 USERS = 1000  # of MovieLens-1M, whose ratings the row-wise loop reads
@@ -132,7 +132,7 @@ def samples_ours() -> None:
     data, rows = few_users()
     rows["user_id"] += data.users.user_id.min()
     rows["item_id"] = data.items.item_id.to_numpy()[rows["item_id"]]
-    from rallrec.datasets import build
+    from rallrec.data.dataset import build
 
     seconds, split = timed(lambda: rr.split(build("some", rows, data.items, data.users)))
     print(json.dumps(dict(seconds=seconds, samples=sum(len(p) for p in (split.train, split.valid, split.test)))))

@@ -15,8 +15,8 @@ os.environ["RALLREC_DATA"] = _DATA.name
 os.environ.pop("RALLREC_FRESH", None)
 
 import rallrec as rr  # noqa: E402
-from rallrec.cache import Cache  # noqa: E402
-from rallrec.llm import LocalModel  # noqa: E402
+from rallrec.infra.cache import Cache  # noqa: E402
+from rallrec.llm.local import LocalModel  # noqa: E402
 
 
 @pytest.fixture(scope="session")

@@ -17,12 +17,13 @@ import numpy as np
 import pytest
 
 import rallrec as rr
-from rallrec import prompts
-from rallrec.cache import Cache
-from rallrec.paths import ROOT, published_dir
-from rallrec.prompts import Details
-from rallrec.publishing import reference_path
-from rallrec.runs import execute, read_metrics, values_of
+from rallrec.infra.cache import Cache
+from rallrec.infra.files import ROOT, published_dir
+from rallrec.readers import prompts
+from rallrec.readers.prompts import Details
+from rallrec.runs.publishing import reference_path
+from rallrec.runs.run import read_metrics, values_of
+from rallrec.runs.runner import execute
 
 os.environ["RALLREC_EMBEDDINGS"] = os.environ.get("RALLREC_EMBEDDINGS") or "http://127.0.0.1:8001/v1#smollm2-135m"
 SERVER = os.environ.get("RALLREC_SERVER") or "http://127.0.0.1:8000/v1#smollm2-135m"

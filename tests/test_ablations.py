@@ -3,12 +3,13 @@ import pytest
 
 import rallrec as rr
 from rallrec.__main__ import main
-from rallrec.ablations import FULL, PARTS, Choice, Study
-from rallrec.cache import Cache
-from rallrec.evaluation import auc
-from rallrec.knobs import Knobs, one_sample, sample_of
-from rallrec.retrieval import KINDS, Representation, represent
-from rallrec.settings import profile
+from rallrec.evaluation.metrics import auc
+from rallrec.infra.cache import Cache
+from rallrec.profiles import profile
+from rallrec.representations.mixture import KINDS, represent
+from rallrec.retrieval.retrieve import Representation
+from rallrec.study.ablations import FULL, PARTS, Choice, Study
+from rallrec.study.knobs import Knobs, one_sample, sample_of
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def test_commands_say_what_differs():
 
 
 def test_the_command_makes_the_row(capsys, monkeypatch, study):
-    from rallrec import ablations
+    from rallrec.study import ablations
 
     monkeypatch.setattr(ablations, "study", lambda *a: study)
     command = Choice("colla", "high", k=3).command("tiny").split()[1:]
@@ -78,7 +79,7 @@ def test_the_command_makes_the_row(capsys, monkeypatch, study):
 
 @pytest.mark.parametrize("reader", ["llm", "zero-shot"])
 def test_the_command_asks_the_llm(capsys, monkeypatch, tmp_path, study, reader):
-    from rallrec import ablations
+    from rallrec.study import ablations
 
     monkeypatch.setenv("RALLREC_DATA", str(tmp_path))
     monkeypatch.setattr(ablations, "study", lambda *a: study)
@@ -128,7 +129,7 @@ def test_one_sample_in_all_its_parts(tiny, knobs, llm):
     assert [cell.split(" · ")[1] for cell in one.sides["high"] if cell] == [
         f"{r:g}" for r in shown.rating[0][shown.real[0]]
     ]
-    assert one.prompt == rr.prompts.build(shown).texts[0]
+    assert one.prompt == rr.readers.prompts.build(shown).texts[0]
     assert one.p_like == pytest.approx(rr.recommend(shown, llm)[0])
     assert one.liked == wanted.liked[0]
 

@@ -3,17 +3,17 @@ import json
 import numpy as np
 import pytest
 
-from rallrec import adapter_seeds
 from rallrec.__main__ import main
-from rallrec.ablations import Study
-from rallrec.evaluation import auc
-from rallrec.retrieval import KINDS, represent
-from rallrec.settings import profile
+from rallrec.evaluation.metrics import auc
+from rallrec.profiles import profile
+from rallrec.representations.mixture import KINDS, represent
+from rallrec.study import adapter_seeds
+from rallrec.study.ablations import Study
 
 
 @pytest.fixture
 def study(tiny, tiny_split, llm, tmp_path, monkeypatch):
-    from rallrec import ablations
+    from rallrec.study import ablations
 
     monkeypatch.setenv("RALLREC_DATA", str(tmp_path))
     monkeypatch.setattr(adapter_seeds, "published_dir", lambda: tmp_path)

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 import rallrec as rr
-from rallrec.alignment import info_nce, train_alignment
+from rallrec.representations.alignment import info_nce, train_alignment
 
 
 def test_info_nce_is_its_formula():

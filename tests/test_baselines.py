@@ -3,9 +3,9 @@ import pytest
 import torch
 
 import rallrec as rr
-from rallrec.baselines import MODELS, baseline, fields, lightgbm_baseline, tuned
-from rallrec.cache import Cache
-from rallrec.evaluation import auc
+from rallrec.evaluation.metrics import auc
+from rallrec.infra.cache import Cache
+from rallrec.readers.conventional import MODELS, baseline, fields, lightgbm_baseline, tuned
 
 QUICK = dict(dimensions=8, layers=(16,), epochs=6, patience=9, history=5, batch=256, learning_rate=1e-2)
 
@@ -22,7 +22,7 @@ def test_each_model_learns(model, tiny_split, cache):
 
 
 def test_the_same_seed_gives_the_same_answers(tiny_split, cache, tmp_path):
-    other = rr.cache.Cache(tmp_path / "other")
+    other = rr.infra.cache.Cache(tmp_path / "other")
     a, b = (baseline("DeepFM", tiny_split, c, **QUICK)[2] for c in (cache, other))
     assert (a == b).all()
     assert not np.allclose(a, baseline("DeepFM", tiny_split, cache, **QUICK, seed=1)[2])
@@ -52,7 +52,7 @@ def test_trees_on_ids_and_statistics(tiny_split):
 
 
 def test_the_best_of_a_grid(tiny_split, monkeypatch):
-    from rallrec import baselines
+    from rallrec.readers import conventional as baselines
 
     budgets = []
 

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 import rallrec as rr
 from rallrec.__main__ import main
-from rallrec.cache import Cache, key_of, pack, salvage, unpack
+from rallrec.infra.cache import Cache, key_of, pack, salvage, unpack
 
 WRITER = """
 import sys
-from rallrec.cache import Cache
+from rallrec.infra.cache import Cache
 cache = Cache(sys.argv[1])
 for n in range(10**9):
     cache.put({f"{n}-{i}": bytes([n % 251]) * 200_000 for i in range(5)})
@@ -104,7 +104,7 @@ def test_flipped_bytes_never_give_a_wrong_answer(tmp_path_factory, place, bit, n
 @pytest.mark.parametrize("page", [0, 1, 2, 60])  # the schema, the table's root, its index's, one of its leaves
 def test_salvage_keeps_what_is_sound(tmp_path, page, monkeypatch, capsys):
     path = tmp_path / "cache.sqlite"
-    monkeypatch.setattr("rallrec.cache.default_cache", lambda: Cache(path))
+    monkeypatch.setattr("rallrec.infra.cache.default_cache", lambda: Cache(path))
     answers = {key_of(n=n): bytes([n % 251]) * 500 for n in range(1000)}
     cache = Cache(path)
     cache.put(answers)
@@ -150,7 +150,7 @@ def test_a_cache_of_the_first_version_keeps_its_answers(tmp_path):
 
 
 def test_two_processes_write_at_once(tmp_path):
-    code = "import sys; from rallrec.cache import Cache; c = Cache(sys.argv[1])\n"
+    code = "import sys; from rallrec.infra.cache import Cache; c = Cache(sys.argv[1])\n"
     code += "for n in range(100): c.put({f'{sys.argv[2]}{n}': b'x'})"
     path = str(tmp_path / "cache")
     writers = [subprocess.Popen([sys.executable, "-c", code, path, name]) for name in "ab"]

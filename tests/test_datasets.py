@@ -3,9 +3,9 @@ import pandas as pd
 import pytest
 
 import rallrec as rr
-from rallrec import movielens
-from rallrec.datasets import build
-from rallrec.movielens import read_table
+from rallrec.data import movielens
+from rallrec.data.dataset import build
+from rallrec.data.movielens import read_table
 
 RATINGS = pd.DataFrame({"user_id": [7, 7, 8], "item_id": [1, 2, 1], "rating": [5, 3, 4], "time": [20, 10, 30]})
 ITEMS = pd.DataFrame({"item_id": [2, 1], "title": ["b", "a"]})

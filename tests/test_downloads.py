@@ -6,9 +6,9 @@ import zipfile
 import pytest
 
 import rallrec as rr
-from rallrec import downloads
-from rallrec.downloads import WheelFile, fetch, sha256_of
-from rallrec.raw_files import Archive, download, members
+from rallrec.data.raw import Archive, download, members
+from rallrec.infra import downloads
+from rallrec.infra.downloads import WheelFile, fetch, sha256_of
 
 
 @pytest.fixture

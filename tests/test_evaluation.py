@@ -6,7 +6,7 @@ from sklearn.metrics import log_loss as sk_log_loss
 from sklearn.metrics import roc_auc_score
 
 import rallrec as rr
-from rallrec.evaluation import accuracy, auc, log_loss, platt, resampled_users
+from rallrec.evaluation.metrics import accuracy, auc, log_loss, platt, resampled_users
 
 LIKED = np.array([True, False, True, True, False])
 
@@ -36,7 +36,7 @@ def test_equal_to_scikit_learn(rows):
 
 
 def test_weighted_auc_is_the_auc_of_repeated_rows():
-    from rallrec.evaluation import _aucs
+    from rallrec.evaluation.metrics import _aucs
 
     rng = np.random.default_rng(0)
     liked, p, w = rng.random(40) < 0.5, rng.integers(0, 6, 40) / 6, rng.integers(0, 4, 40)

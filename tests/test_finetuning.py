@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import rallrec as rr
-from rallrec import finetuning
-from rallrec.cache import Cache
-from rallrec.finetuning import adapter, sequences
-from rallrec.paths import ROOT
+from rallrec.infra.cache import Cache
+from rallrec.infra.files import ROOT
+from rallrec.readers import adapter as finetuning
+from rallrec.readers.adapter import adapter, sequences
 
 SETTINGS = dict(sequences=24, valid_sequences=8, batch=4, k=3, checks=3, learning_rate=1e-2)
 
@@ -39,7 +39,7 @@ def test_training_lowers_the_loss_and_the_adapter_is_used(tiny_split, embedding,
     shown = rr.select(tiny_split.test.take(np.arange(20)), "recent", embedding, 3)
     plain, tuned = rr.recommend(shown, llm), rr.recommend(shown, adapted)
     assert adapted.weights != llm.weights
-    losses = [rr.evaluation.log_loss(shown.samples.liked, p) for p in (plain, tuned)]
+    losses = [rr.evaluation.metrics.log_loss(shown.samples.liked, p) for p in (plain, tuned)]
     assert losses[1] < losses[0]
     assert json.loads((folder / "rallrec.json").read_text())["curve"]["step"] == curve.step
 
@@ -82,8 +82,8 @@ from pathlib import Path
 import numpy as np
 
 import rallrec as rr
-from rallrec.cache import Cache
-from rallrec.finetuning import adapter
+from rallrec.infra.cache import Cache
+from rallrec.readers.adapter import adapter
 
 data = rr.load("tiny")
 llm = rr.language_model("tiny-random", device="cpu", cache=Cache(Path(sys.argv[1]) / "cache"))

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 import rallrec as rr
-from rallrec.learned_reranking import _features, learn_reranker
-from rallrec.retrieval import Representation
+from rallrec.retrieval.learned import _features, learn_reranker
+from rallrec.retrieval.retrieve import Representation
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_ratings_are_not_read(tiny_split, representations):
     rating = tiny_split.data.rating.copy()
     rating[np.setdiff1d(np.arange(len(rating)), tiny_split.train_ratings)] = 1
     other = rr.split(replace(tiny_split.data, rating=rating))
-    y = _features(other, rr.retrieval.Shown(other.test, shown.position), representations)
+    y = _features(other, rr.retrieval.retrieve.Shown(other.test, shown.position), representations)
     assert x.equals(y)
 
 

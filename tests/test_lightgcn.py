@@ -3,9 +3,9 @@ import pytest
 import torch
 
 import rallrec as rr
-from rallrec.cache import Cache
-from rallrec.lightgcn import _negatives, normalised_adjacency, propagate, recall_at, train_lightgcn
-from rallrec.splits import Samples
+from rallrec.data.split import Samples
+from rallrec.infra.cache import Cache
+from rallrec.representations.lightgcn import _negatives, normalised_adjacency, propagate, recall_at, train_lightgcn
 
 SMALL = dict(dimensions=8, layers=2, epochs=30)
 

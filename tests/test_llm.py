@@ -3,7 +3,7 @@ import pytest
 import torch
 
 import rallrec as rr
-from rallrec.cache import Cache
+from rallrec.infra.cache import Cache
 
 TEXTS = ["a", "The film is called Alien.", "History: Yes No? " * 5, "The film is called Alien.", "x y z"]
 

@@ -3,14 +3,13 @@ import sys
 
 import pytest
 
-from rallrec import runs
-from rallrec.locks import alone, workplace
-from rallrec.paths import ROOT
+from rallrec.infra.files import ROOT, alone, workplace
+from rallrec.runs import runner as runs
 
 HOLDS = """
 import sys, time
 from pathlib import Path
-from rallrec.locks import workplace
+from rallrec.infra.files import workplace
 with workplace(Path(sys.argv[1])) as folder:
     (folder / "half").write_text("written")
     print("held", flush=True)

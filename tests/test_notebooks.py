@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 import rallrec as rr
-from rallrec.cache import Cache
-from rallrec.paths import ROOT, data_dir
-from rallrec.publishing import write_answers
-from rallrec.runs import NOTEBOOKS, execute
+from rallrec.infra.cache import Cache
+from rallrec.infra.files import ROOT, data_dir
+from rallrec.runs.publishing import write_answers
+from rallrec.runs.run import NOTEBOOKS
+from rallrec.runs.runner import execute
 
 PARAMETERS = dict(DATASET="tiny", PROFILE="smoke", LLM="tiny-random", SEED=0)
 
@@ -72,7 +73,7 @@ def test_a_second_run_changes_no_file(outputs):
 
 def test_a_slow_machine_gives_the_same_bytes(tmp_path, monkeypatch):
     """A kernel sends what is printed every 0.2 s; a cell's prints are one output all the same."""
-    from rallrec import runs
+    from rallrec.runs import runner as runs
 
     cells = [
         "\n".join(f"{name} = {value!r}" for name, value in PARAMETERS.items()),
@@ -120,7 +121,7 @@ def test_values_are_those_of_the_data(outputs):
     values = json.loads((folder / "papermill_runs/tiny/metrics.json").read_text())["notebooks"]
     split = rr.split(rr.load("tiny"))
     assert values["01_descriptions"]["values"]["samples/test"] == len(split.test)
-    recent = rr.evaluation.auc(split.test.liked, rr.vote(rr.select(split.test, "recent", k=5)))
+    recent = rr.evaluation.metrics.auc(split.test.liked, rr.vote(rr.select(split.test, "recent", k=5)))
     assert values["06_ablations"]["values"]["vote_auc/without retrieval (last K)"] == pytest.approx(recent, abs=1e-6)
     assert values["06_ablations"]["values"]["grid_auc/colla/recent"] == pytest.approx(recent, abs=1e-6)
 
@@ -138,7 +139,7 @@ def test_sources_are_clean(notebook):
 
 def test_an_interrupted_notebook_leaves_nothing_half_done(outputs, monkeypatch):
     folder, files, _ = outputs
-    from rallrec import runs
+    from rallrec.runs import runner as runs
 
     monkeypatch.setenv("RALLREC_OUTPUT", str(folder))
     monkeypatch.setattr(runs, "scrubbed", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))

@@ -8,9 +8,9 @@ import pytest
 
 import rallrec as rr
 from rallrec import __main__ as command
-from rallrec.overview import across, comparable, said, write_overview
-from rallrec.paths import ROOT
-from rallrec.runs import read_metrics
+from rallrec.infra.files import ROOT
+from rallrec.runs.overview import across, comparable, said, write_overview
+from rallrec.runs.run import read_metrics
 
 SETTINGS = dict(llm="smollm2-135m", profile="quick", seed=0)
 
@@ -118,8 +118,8 @@ def test_a_disk_that_takes_nothing_gives_one_line(monkeypatch, capsys, number, s
     def fail(*_):
         raise OSError(number, says, "figures/overview/main.png")
 
-    monkeypatch.setattr("rallrec.overview.comparable", lambda *_: ["ml-100k"])
-    monkeypatch.setattr("rallrec.overview.write_overview", fail)
+    monkeypatch.setattr("rallrec.runs.overview.comparable", lambda *_: ["ml-100k"])
+    monkeypatch.setattr("rallrec.runs.overview.write_overview", fail)
     assert command.main(["overview"]) == 2
     err = capsys.readouterr().err
     assert err == f"rallrec: figures/overview/main.png: {says}; mend that and run the same command again to go on\n"

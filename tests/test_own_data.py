@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import rallrec as rr
-from rallrec.paths import ROOT
+from rallrec.infra.files import ROOT
 
 ITEMS = "item_id,title,genres\n" + "".join(f"i{k},Title {k},{'Jazz' if k % 2 else 'Rock'}\n" for k in range(12))
 RATINGS = "user_id,item_id,rating,time\n" + "".join(
@@ -49,7 +49,7 @@ def test_settings(folder):
     assert (data.scale, data.like_above, data.words.item) == ((0, 10), 2, "record")
     assert data.users.age.tolist() == ["40", "", "", ""]
     assert "3 users have no row in users.csv" in " ".join(data.notes)
-    assert rr.prompts.titles(data)[0] == "Title 0 (Rock)"
+    assert rr.readers.prompts.titles(data)[0] == "Title 0 (Rock)"
 
 
 @pytest.mark.parametrize(

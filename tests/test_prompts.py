@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import rallrec as rr
-from rallrec import prompts
-from rallrec.datasets import Words, article_first, one_line
+from rallrec.data.dataset import Words, article_first, one_line
+from rallrec.readers import prompts
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_the_answer_is_not_in_the_prompt(shown):
     position = shown.samples.position
     keep = np.setdiff1d(np.arange(len(turned.rating)), position)
     turned.rating[keep] = shown.samples.data.rating[keep]  # only the targets' own ratings differ
-    other = rr.retrieval.Shown(rr.splits.Samples(turned, position), shown.position)
+    other = rr.retrieval.retrieve.Shown(rr.data.split.Samples(turned, position), shown.position)
     for kind in prompts.KINDS:
         assert prompts.build(other, kind).texts == prompts.build(shown, kind).texts
 
@@ -53,7 +53,7 @@ def test_papers_prompt(shown, llm):
 
 def test_words_come_from_the_data_set(shown):
     books = replace(shown.samples.data, words=Words("book", "books", "read", "reader"))
-    other = rr.retrieval.Shown(rr.splits.Samples(books, shown.samples.position), shown.position)
+    other = rr.retrieval.retrieve.Shown(rr.data.split.Samples(books, shown.samples.position), shown.position)
     for kind in prompts.KINDS:
         text = prompts.build(other, kind).texts[0]
         assert "book" in text

@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 import rallrec as rr
-from rallrec import prompts
-from rallrec.loading import missing_files
+from rallrec.data.loading import missing_files
+from rallrec.readers import prompts
+from rallrec.representations.text import description_prompt
 
 OWN_RAW = os.environ.get("RALLREC_RAW")
 
@@ -145,11 +146,9 @@ def test_a_title_cannot_break_a_prompt(raw, llm):
     for text in prompts.build(shown, "paper", llm).texts:
         assert text.count("\n- ") == 5
     for _, row in data.items.iterrows():
-        message = rr.descriptions.description_prompt(row, data, llm)
+        message = description_prompt(row, data, llm)
         assert message.count('"') == 2
-        assert message.count("<|im_end|>") == rr.descriptions.description_prompt(data.items.iloc[0], data, llm).count(
-            "<|im_end|>"
-        )
+        assert message.count("<|im_end|>") == description_prompt(data.items.iloc[0], data, llm).count("<|im_end|>")
 
 
 def test_a_special_token_in_a_message_is_no_special_token(llm):

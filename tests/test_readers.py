@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import rallrec as rr
-from rallrec.past import item_statistics, user_mean
-from rallrec.recommending import combine, features, lightgbm_reader
+from rallrec.data.past import item_statistics, user_mean
+from rallrec.readers.combination import combine
+from rallrec.readers.trees import features, lightgbm_reader
 
 
 def test_vote_is_the_mean_rating_shown(tiny_split, embedding):
@@ -40,7 +41,7 @@ def test_features_do_not_know_the_target(tiny, tiny_split, embedding):
     rating = tiny.rating.copy()
     rating[part.position[-1]] = 6 - rating[part.position[-1]]  # the last rating of all is in nobody's history
     other = replace(tiny, rating=rating)
-    moved = rr.splits.Samples(other, part.position)
+    moved = rr.data.split.Samples(other, part.position)
     after = features(replace(tiny_split, data=other), rr.select(moved, "high", embedding, 5), embedding)
     assert before.equals(after)
     assert not before.isna().any().any()
@@ -84,21 +85,21 @@ def test_readers_together_are_better_than_each_alone():
     p = [1 / (1 + np.exp(-a)), 1 / (1 + np.exp(-b))]
     half = slice(0, 2000), slice(2000, 4000)
     together, weights = combine([x[half[0]] for x in p], liked[half[0]], [x[half[1]] for x in p])
-    auc = rr.evaluation.auc
+    auc = rr.evaluation.metrics.auc
     assert auc(liked[half[1]], together) > max(auc(liked[half[1]], x[half[1]]) for x in p) + 0.02
     assert weights[1] > weights[0] > 0
 
 
 def test_the_llm_reader_gives_probabilities(tiny_split, embedding, llm):
     shown = rr.select(tiny_split.test.take(np.arange(5)), "rerank", embedding, 3)
-    for kind in rr.prompts.KINDS:
+    for kind in rr.readers.prompts.KINDS:
         p = rr.recommend(shown, llm, kind)
         assert p.shape == (5,)
         assert ((p > 0) & (p < 1)).all()
 
 
 def test_without_time_an_items_own_rating_is_not_in_its_statistics(tiny):
-    data = rr.datasets.build(
+    data = rr.data.dataset.build(
         "untimed",
         tiny.items[["item_id"]]
         .iloc[tiny.item]
@@ -109,7 +110,7 @@ def test_without_time_an_items_own_rating_is_not_in_its_statistics(tiny):
     )
     split = rr.split(data)
     history = np.setdiff1d(split.train_ratings, split.train.position)
-    some = rr.splits.Samples(data, history[::7])
+    some = rr.data.split.Samples(data, history[::7])
     mean, count = item_statistics(split, some, prior=5)
     overall = data.rating[split.train_ratings].mean(dtype=float)
     for n in (0, 3, len(some) - 1):

@@ -4,9 +4,9 @@ import torch
 from transformers import TopPLogitsWarper
 
 import rallrec as rr
-from rallrec import prompts
-from rallrec.llm import Sampler, nucleus
-from rallrec.reasoning import merge, missing, reason, stated
+from rallrec.llm.local import Sampler, nucleus
+from rallrec.readers import prompts
+from rallrec.readers.reasoning import merge, missing, reason, stated
 
 SETTINGS = dict(max_new_tokens=6, temperature=0.8, top_p=0.95, seed=0)
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import rallrec as rr
-from rallrec import released
-from rallrec.retrieval import Representation, shifted
-from rallrec.settings import profile
-from rallrec.splits import PROTOCOLS, Protocol
+from rallrec.data.split import PROTOCOLS, Protocol
+from rallrec.profiles import profile
+from rallrec.retrieval.retrieve import Representation, shifted
+from rallrec.study import released
 
 
 def test_the_shift_compares_history_items_by_the_next_id(tiny, tiny_split):
@@ -66,7 +66,7 @@ def test_changes_are_measured_against_strict(tiny_split, embedding, monkeypatch)
         return rr.vote(rr.retrieve(samples, items["mix3"], 3))
 
     table = released.changes(test, strict, switched, vote).set_index("protocol")
-    a, b, auc = vote(strict, test), vote(other, test), rr.evaluation.auc
+    a, b, auc = vote(strict, test), vote(other, test), rr.evaluation.metrics.auc
     assert table.difference["same"] == 0
     assert table.difference["first"] == pytest.approx(auc(test.liked[:50], a[:50]) - auc(test.liked, a))
     assert table.difference["other"] == pytest.approx(auc(test.liked, b) - auc(test.liked, a))

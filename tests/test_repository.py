@@ -11,12 +11,12 @@ import pytest
 import yaml
 
 import rallrec as rr
-from rallrec.cache import Cache, read_published
-from rallrec.descriptions import MAX_NEW_TOKENS, description_prompt, plain, tidy
-from rallrec.paths import ROOT, published_dir
-from rallrec.publishing import LIMIT
-from rallrec.reporting import compare, fill_readme, plan
-from rallrec.runs import NOTEBOOKS
+from rallrec.infra.cache import Cache, read_published
+from rallrec.infra.files import ROOT, published_dir
+from rallrec.representations.text import MAX_NEW_TOKENS, description_prompt, plain, tidy
+from rallrec.runs.publishing import LIMIT
+from rallrec.runs.reporting import compare, fill_readme, plan
+from rallrec.runs.run import NOTEBOOKS
 
 from .test_notebooks import check_executed
 

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 import rallrec as rr
-from rallrec.datasets import build
-from rallrec.splits import Samples
+from rallrec.data.dataset import build
+from rallrec.data.split import Samples
 
 
 def one_user(n: int, similar: list[int]):

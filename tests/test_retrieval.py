@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 import rallrec as rr
-from rallrec.catalogue import Catalogue
-from rallrec.retrieval import KINDS, Representation, _unit, mix, represent, scaled, similarities
-from rallrec.splits import Samples
+from rallrec.data.split import Samples
+from rallrec.evaluation.catalogue import Catalogue
+from rallrec.representations.mixture import KINDS, mix, represent, scaled
+from rallrec.retrieval.retrieve import Representation, _unit, similarities
 
 
 def best(score, allowed, count: int) -> list[int]:

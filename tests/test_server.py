@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import rallrec as rr
-from rallrec.cache import Cache
-from rallrec.finetuning import adapter
-from rallrec.server import ServerModel, ServerSettings
+from rallrec.infra.cache import Cache
+from rallrec.llm.server import ServerModel, ServerSettings
+from rallrec.readers.adapter import adapter
 
 TEXTS = ["a", "The film is called Alien.", "History: Yes No? " * 5, "x y z", "The film (1999): Yes\nAlien:"]
 KEY = "sk-very-secret"

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from rallrec.evaluation import auc, calibration_error
-from rallrec.later_likes import find, later_likes
-from rallrec.slices import by_slice, slices, user_auc
+from rallrec.evaluation.later_likes import find, later_likes
+from rallrec.evaluation.metrics import auc, calibration_error
+from rallrec.evaluation.slices import by_slice, slices, user_auc
 
 
 def test_slices_divide_the_samples(tiny_split):

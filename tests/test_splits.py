@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 import rallrec as rr
-from rallrec import splits
-from rallrec.datasets import build
-from rallrec.past import item_statistics
-from rallrec.splits import PROTOCOLS, Protocol
+from rallrec.data import split as splits
+from rallrec.data.dataset import build
+from rallrec.data.past import item_statistics
+from rallrec.data.split import PROTOCOLS, Protocol
 
 
 def test_parts_are_eight_one_one_in_time_order(tiny, tiny_split):

@@ -1,0 +1,212 @@
+"""Ratings of items by users: the one form in which every data set is used.
+
+One owner of identity: the row number in `Dataset.items` and `Dataset.users` is the code used
+everywhere inside; raw ids live in their columns and appear only when reading and showing.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from ..infra.cache import digest, key_of
+from ..infra.errors import InputError
+
+EXACT = 2**53  # below it a float holds every whole number
+
+
+@dataclass(frozen=True)
+class Words:
+    """How a data set's items are spoken of, in prompts and in prose."""
+
+    item: str = "film"
+    items: str = "films"
+    consumed: str = "watched"
+    user: str = "viewer"
+    category: str = "genre"
+    aspects: str = (
+        "its plot, themes and genre, setting, main characters and actors, director and style, "
+        "tone, and place in culture"
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Ratings, each stored once, ordered by user and then by time.
+
+    Attributes:
+        items: one row an item; ``item_id``, ``title`` and attribute columns. Row number = code.
+        users: one row a user; ``user_id`` and attribute columns. Row number = code.
+        user, item: int32 [n_ratings], codes. ``user`` is sorted.
+        rating: float32 [n_ratings].
+        time: int64 [n_ratings], seconds; ascending within a user. Where the data know no time, each
+            rating's place in the user's shuffled list.
+        scale: lowest and highest rating possible.
+        like_above: a rating above this is a like.
+        item_attributes, user_attributes: the columns that prompts may show.
+        timed: whether ``time`` is a time.
+        beside_title: the item column that prompts show in brackets after the title.
+        category: the item column that says what kind of item it is, and what separates several kinds
+            in a cell (None: a cell is one).
+        notes: what reading left out or mended, a sentence each.
+    """
+
+    name: str
+    items: pd.DataFrame
+    users: pd.DataFrame
+    user: np.ndarray
+    item: np.ndarray
+    rating: np.ndarray
+    time: np.ndarray
+    scale: tuple[float, float] = (1, 5)
+    like_above: float = 3
+    words: Words = Words()
+    item_attributes: tuple[str, ...] = ()
+    user_attributes: tuple[str, ...] = ()
+    timed: bool = True
+    beside_title: str | None = "year"
+    category: tuple[str, str | None] | None = ("genres", ", ")
+    notes: tuple[str, ...] = ()
+
+    @property
+    def n_items(self) -> int:
+        return len(self.items)
+
+    @property
+    def n_users(self) -> int:
+        return len(self.users)
+
+    @property
+    def n_ratings(self) -> int:
+        return len(self.rating)
+
+    @cached_property
+    def start(self) -> np.ndarray:
+        """int64 [n_users + 1]: ratings ``start[u]`` to ``start[u + 1] - 1`` are user u's, in time order."""
+        return np.searchsorted(self.user, np.arange(self.n_users + 1))
+
+    @cached_property
+    def liked(self) -> np.ndarray:
+        """bool [n_ratings]: rating > `like_above`."""
+        return self.rating > self.like_above
+
+    @cached_property
+    def by_time(self) -> np.ndarray:
+        """int64 [n_ratings]: positions of the ratings ordered by (time, user, place in the user's history)."""
+        return np.lexsort((np.arange(self.n_ratings), self.time))
+
+    @cached_property
+    def rank(self) -> np.ndarray:
+        """int64 [n_ratings]: each rating's place in `by_time`."""
+        return np.argsort(self.by_time)
+
+    @cached_property
+    def hash(self) -> str:
+        """Short digest of everything that results can depend on."""
+        arrays = [digest(a) for a in (self.user, self.item, self.rating, self.time)]
+        tables = [t.to_csv(index=False) for t in (self.items, self.users)]
+        untimed = {} if self.timed else {"timed": False}
+        return key_of(arrays=arrays, tables=tables, scale=self.scale, like_above=self.like_above, **untimed)[:16]
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.name}: {self.n_ratings:,} ratings by {self.n_users:,} users of {self.n_items:,} "
+            f"{self.words.items}, {self.liked.mean():.1%} likes"
+        )
+
+
+def build(name: str, ratings: pd.DataFrame, items: pd.DataFrame, users: pd.DataFrame, **settings) -> Dataset:
+    """Make a `Dataset` of raw tables, whatever the order of their rows.
+
+    Args:
+        ratings: ``user_id``, ``item_id``, ``rating``, ``time``.
+        items: ``item_id``, ``title``, attributes. users: ``user_id``, attributes.
+        settings: the other fields of `Dataset`. With ``timed=False`` no ``time`` is needed: each user's
+            ratings are shuffled, the same way whatever the order of the rows.
+
+    Codes follow the raw ids (numbers by value), so permuting a table changes nothing. Ratings of
+    the same user and second are ordered by raw item id.
+
+    Raises:
+        InputError: an id twice in a table, an item without a title, an unknown id in ``ratings``, a pair
+            rated twice, or a rating off the scale.
+    """
+    items, users = _ordered(items, "item_id", name), _ordered(users, "user_id", name)
+    if (empty := items["title"] == "").any():
+        raise InputError(f"{name}: item {items['item_id'][int(np.flatnonzero(empty)[0])]} has no title")
+    codes = {}
+    for table, column in ((users, "user_id"), (items, "item_id")):
+        code = pd.Index(table[column]).get_indexer(ratings[column])
+        if (code < 0).any():
+            row = int(np.flatnonzero(code < 0)[0])
+            raise InputError(f"{_line(name, ratings, row)}: {column} {ratings[column].iloc[row]} is unknown")
+        codes[column] = code.astype(np.int32)
+    rating = ratings["rating"].to_numpy(np.float32)
+    low, high = settings.get("scale", Dataset.scale)
+    if not ((rating >= low) & (rating <= high)).all():
+        row = int(np.flatnonzero(~((rating >= low) & (rating <= high)))[0])
+        raise InputError(f"{_line(name, ratings, row)}: rating {rating[row]:g} is off the scale {low:g} to {high:g}")
+    time = _places(**codes) if not settings.get("timed", True) else ratings["time"].to_numpy(np.int64)
+    order = np.lexsort((codes["item_id"], time, codes["user_id"]))
+    data = Dataset(
+        name, items, users, codes["user_id"][order], codes["item_id"][order], rating[order], time[order], **settings
+    )
+    pair = np.sort(data.user.astype(np.int64) * data.n_items + data.item)
+    if (pair[1:] == pair[:-1]).any():
+        user, item = divmod(int(pair[1:][pair[1:] == pair[:-1]][0]), data.n_items)
+        raise InputError(
+            f"{name}: user {users.user_id[user]} rated item {items.item_id[item]} more than once; keep one rating"
+        )
+    return data
+
+
+def _places(user_id: np.ndarray, item_id: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Each rating's place in its user's list, shuffled with a fixed seed, int64 [n_ratings]."""
+    canonical = np.lexsort((item_id, user_id))
+    shuffled = np.lexsort((np.random.default_rng(seed).random(len(canonical)), user_id[canonical]))
+    user = user_id[canonical][shuffled]
+    place = np.empty(len(user), np.int64)
+    place[canonical[shuffled]] = np.arange(len(user)) - np.searchsorted(user, user)
+    return place
+
+
+def _line(name: str, table: pd.DataFrame, row: int) -> str:
+    """Where a row of a table came from: file and line if it was read from a file."""
+    return f"{table.attrs['path']}:{row + 2}" if "path" in table.attrs else f"{name}: row {row + 1}"
+
+
+def _ordered(table: pd.DataFrame, column: str, name: str) -> pd.DataFrame:
+    if table[column].duplicated().any():
+        raise InputError(f"{name}: {column} {table[column][table[column].duplicated()].iloc[0]} is listed twice")
+    return table.sort_values(column, kind="stable").reset_index(drop=True)
+
+
+def rated_between(ratings: pd.DataFrame, column: str, least: int, most: float = np.inf) -> pd.DataFrame:
+    """The ratings whose user, or item (``column``), has at least ``least`` and at most ``most`` of them."""
+    return ratings[ratings[column].map(ratings[column].value_counts()).between(least, most)]
+
+
+def one_line(text: str) -> str:
+    """``text`` without what could break a prompt's structure.
+
+    Control characters, line breaks and runs of white space become one space; the brackets of
+    something like ``<|im_end|>``, which a chat model would take for the end of a turn, become others.
+    """
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return _TAG.sub("‹\\1›", line)
+
+
+_TAG = re.compile(r"<([^<>]*)>")
+
+
+_ARTICLE = re.compile(r"^(.+), (The|A|An|Les|Le|La|L'|Il|Lo|Das|Der|Die|El|Los|Las|Une?|Det)( \(.*\))?$")
+
+
+def article_first(title: str) -> str:
+    """MovieLens writes "Matrix, The"; everyone else, and an LLM, knows "The Matrix"."""
+    if match := _ARTICLE.match(title):
+        stem, article, rest = match.groups()
+        return f"{article}{'' if article.endswith(chr(39)) else ' '}{stem}{rest or ''}"
+    return title

@@ -1,0 +1,78 @@
+"""Data sets by their names."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ..infra.errors import InputError
+from ..infra.files import raw_dirs
+from .amazon import META, REVIEWS, amazon_movies
+from .bookcrossing import BX, bookcrossing
+from .dataset import Dataset
+from .generated import tiny
+from .movielens import ML1M, ml_1m, ml_100k
+from .own import ITEMS, RATINGS, own_data
+from .raw import is_here
+
+LOADERS: dict[str, Callable[..., Dataset]] = {
+    "ml-100k": ml_100k,
+    "ml-1m": ml_1m,
+    "bookcrossing": bookcrossing,
+    "amazon-movies": amazon_movies,
+    "tiny": tiny,
+}
+
+
+def load(name: str, **options) -> Dataset:
+    """Read a data set.
+
+    Args:
+        name: ``ml-100k`` (MovieLens-100K), ``ml-1m``, ``bookcrossing``, ``amazon-movies``, ``tiny``
+            (generated, for tests); a folder of your own, or its name in a raw folder (see `own_data`).
+        options: the filters and the like threshold, by their names in the data set's function
+            (`movielens.ml_1m`, `bookcrossing.bookcrossing`, `amazon.amazon_movies`); the paper's by default.
+
+    Raises:
+        InputError: an unknown name or option; a file that is missing, altered or has a broken line.
+    """
+    try:
+        return LOADERS[name](**options) if name in LOADERS else own_data(own_folder(name), **options)
+    except TypeError as e:
+        if "unexpected keyword argument" not in str(e):
+            raise
+        raise InputError(f"data set {name} takes no option {str(e).split(chr(39))[1]!r}") from e
+
+
+def name_of(dataset: str) -> str:
+    """The short name of a data set, under which its outputs are kept: for a folder of your own, the folder's.
+
+    Raises:
+        InputError: there is no such data set.
+    """
+    return dataset if dataset in LOADERS else own_folder(dataset).resolve().name
+
+
+def missing_files() -> dict[str, str]:
+    """Data sets of the paper whose raw files lie in no raw folder, and what to do about it."""
+    sources = {"ml-1m": (ML1M,), "bookcrossing": (BX,), "amazon-movies": (REVIEWS, META)}
+    out = {}
+    for name, archives in sources.items():
+        lacking = [a for a in archives if not is_here(a)]
+        if lacking:
+            urls = " and ".join(a.url for a in lacking)
+            out[name] = f"`make all DATASETS={name}` downloads it, or place {urls} in data/raw/{name}/"
+    return out
+
+
+def own_folder(name: str) -> Path:
+    """The folder of a data set of the user's own: a path, or a name in a raw folder.
+
+    Raises:
+        InputError: there is none of that name; tells the names that are known.
+    """
+    for folder in (Path(name), *(raw / name for raw in raw_dirs())):
+        if (folder / RATINGS).is_file():
+            if folder.resolve().name in LOADERS:
+                raise InputError(f"{folder} has the name of another data set; rename the folder")
+            return folder
+    known = ", ".join(LOADERS)
+    raise InputError(f"data set is {name!r}; it must be one of: {known}, or a folder with {RATINGS} and {ITEMS}")

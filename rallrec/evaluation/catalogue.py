@@ -1,0 +1,48 @@
+"""A FAISS index of the whole catalogue: an item's nearest neighbours, a user's candidates."""
+
+import faiss
+import numpy as np
+
+from ..infra.errors import at_least
+from ..retrieval.retrieve import Representation
+
+EXACT_UP_TO = 100_000  # items; beyond, a graph index answers approximately
+
+
+class Catalogue:
+    """Nearest neighbours by cosine among all items.
+
+    Args:
+        items: [n_items, d], or a `Representation` of one part.
+    """
+
+    def __init__(self, items: np.ndarray | Representation):
+        if isinstance(items, Representation):
+            (items,) = items.parts
+        self.items = np.ascontiguousarray(items, np.float32).copy()
+        faiss.normalize_L2(self.items)
+        n, d = self.items.shape
+        if n <= EXACT_UP_TO:
+            self.index = faiss.IndexFlatIP(d)
+        else:
+            self.index = faiss.IndexHNSWFlat(d, 32, faiss.METRIC_INNER_PRODUCT)
+            self.index.hnsw.efSearch = 128
+        self.index.add(self.items)
+
+    def neighbours(self, codes, k: int = 10) -> tuple[np.ndarray, np.ndarray]:
+        """The k items most similar to each of ``codes``, itself left out: codes and cosines, [n, k]."""
+        codes = np.atleast_1d(codes)
+        return self._search(self.items[codes], [[c] for c in codes], at_least("k", k, 1))
+
+    def candidates(self, liked: list[np.ndarray], k: int = 10) -> tuple[np.ndarray, np.ndarray]:
+        """Items most similar to the mean of each user's liked items, these left out: codes and cosines, [n, k]."""
+        means = np.stack([self.items[codes].mean(0) for codes in liked])
+        faiss.normalize_L2(means)
+        return self._search(means, liked, at_least("k", k, 1))
+
+    def _search(self, queries: np.ndarray, without, k: int) -> tuple[np.ndarray, np.ndarray]:
+        k = min(k, len(self.items) - max(map(len, without)))
+        cosine, code = self.index.search(queries, k + max(map(len, without)))
+        keep = np.stack([~np.isin(row, left_out) & (row >= 0) for row, left_out in zip(code, without, strict=True)])
+        best = np.argsort(~keep, axis=1, kind="stable")[:, :k]  # kept ones first, in order of cosine
+        return np.take_along_axis(code, best, 1), np.take_along_axis(cosine, best, 1)

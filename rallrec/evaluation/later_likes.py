@@ -1,0 +1,93 @@
+"""Retrieval from the whole catalogue: does an embedding find what its users like later?
+
+Independent of any reader, and the one place where items without a single training rating can be
+judged: for them a collaborative embedding knows nothing and a text must speak.
+"""
+
+import numpy as np
+import pandas as pd
+
+from ..data.split import Split
+
+CUTS = (10, 50)
+POPULARITY = {"all items": (0, np.inf), "no training rating": (0, 0), "1 to 20": (1, 20), "21 to 100": (21, 100)}
+POPULARITY |= {"over 100": (101, np.inf)}
+
+
+def later_likes(split: Split) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray]:
+    """Users with likes both in training and in the test period: the items of the former, of the latter, the users."""
+    data = split.data
+    seen = split.train_ratings[data.liked[split.train_ratings]]
+    later = split.test.position[split.test.liked]
+    users = np.intersect1d(data.user[seen], data.user[later])
+    return [_items(data, seen, users), _items(data, later, users)] + [users]
+
+
+def _items(data, positions: np.ndarray, users: np.ndarray) -> list[np.ndarray]:
+    """For each of ``users`` the items at ``positions``, which are in order of users."""
+    positions = np.sort(positions)
+    first, end = (np.searchsorted(data.user[positions], users, side) for side in ("left", "right"))
+    return [data.item[positions[a:b]] for a, b in zip(first, end, strict=True)]
+
+
+def find(
+    split: Split, representations: dict[str, np.ndarray], cuts: tuple[int, ...] = CUTS, seed: int = 0
+) -> pd.DataFrame:
+    """Recall and NDCG at each of ``cuts`` of the test period's likes, by popularity of the item.
+
+    A user's query is the mean of the unit embeddings of all training likes. Candidates are the items of
+    one slice of popularity that the user has not rated in training, so that slices can be compared with chance.
+
+    Args:
+        representations: [n_items, d] each.
+
+    Returns:
+        Columns ``representation`` (chance is one), ``popularity``, ``cut``, ``recall``, ``ndcg``, ``users``.
+    """
+    data = split.data
+    past, later, users = later_likes(split)
+    raters = np.bincount(data.item[split.train_ratings], minlength=data.n_items)
+    rated = _items(data, split.train_ratings, users)
+    noise = np.random.default_rng(seed).random((len(users), data.n_items), dtype=np.float32)
+    scores = {"chance": noise} | {name: _scores(x, past) for name, x in representations.items()}
+    rows = []
+    for popularity, (low, high) in POPULARITY.items():
+        inside = (raters >= low) & (raters <= high)
+        wanted = np.zeros((len(users), data.n_items), bool)
+        for n, items in enumerate(later):
+            wanted[n, items] = inside[items]
+        some = wanted.any(1)
+        sensible = tuple(cut for cut in cuts if inside.sum() >= 2 * cut)  # half of the candidates is no retrieval
+        if not sensible or not some.any():
+            continue
+        for name, score in scores.items():
+            allowed = np.where(inside, score[some], -np.inf)
+            for row, n in enumerate(np.flatnonzero(some)):
+                allowed[row, rated[n]] = -np.inf
+            rows += [
+                dict(representation=name, popularity=popularity, cut=cut, **at, users=int(some.sum()))
+                for cut, at in _at_cuts(allowed, wanted[some], sensible).items()
+            ]
+    return pd.DataFrame(rows)
+
+
+def _scores(x: np.ndarray, past: list[np.ndarray]) -> np.ndarray:
+    """Cosine of each user's mean of liked items with each item, float32 [n_users, n_items]."""
+    x = x - x.mean(0)  # text embeddings share one large component, which says nothing
+    unit = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+    return np.stack([unit[items].mean(0) for items in past]) @ unit.T
+
+
+def _at_cuts(score: np.ndarray, wanted: np.ndarray, cuts: tuple[int, ...]) -> dict[int, dict[str, float]]:
+    order = np.argsort(-score, axis=1, kind="stable")[:, : max(cuts)]
+    hit = np.take_along_axis(wanted, order, 1)
+    gain = 1 / np.log2(np.arange(max(cuts)) + 2)
+    best = np.cumsum(gain)
+    n = wanted.sum(1)
+    return {
+        cut: dict(
+            recall=float((hit[:, :cut].sum(1) / np.minimum(n, cut)).mean()),
+            ndcg=float(((hit[:, :cut] * gain[:cut]).sum(1) / best[np.minimum(n, cut) - 1]).mean()),
+        )
+        for cut in cuts
+    }

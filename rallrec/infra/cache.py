@@ -1,0 +1,233 @@
+"""Answers that were paid for once: a content-addressed store that survives being killed.
+
+One SQLite file, because it gives what a cache needs and is easily got wrong by hand: atomic
+commits, several processes of one machine at once, nothing half written is ever read. A commit does not wait for
+the disk (a server's answers are committed one by one): a killed process loses nothing, a power cut the last
+seconds. Every value carries a checksum, so a damaged row counts as missing. Published artefacts of the
+repository are read as a second, read-only layer with the same keys.
+"""
+
+import hashlib
+import io
+import json
+import shutil
+import sqlite3
+import zipfile
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache as memoise
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from .errors import InputError
+from .files import data_dir, fresh, published_dir, workplace
+
+
+def key_of(**inputs) -> str:
+    """SHA-256 of named inputs: JSON values, arrays (by content), nested lists, tuples and dicts."""
+    return hashlib.sha256(json.dumps(_plain(inputs), sort_keys=True).encode()).hexdigest()
+
+
+def _plain(value):
+    if isinstance(value, np.ndarray):
+        return {"array": digest(value), "shape": value.shape, "dtype": str(value.dtype)}
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value
+
+
+def digest(array: np.ndarray) -> str:
+    """SHA-256 of an array's bytes."""
+    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
+
+
+def pack(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Named arrays as bytes (npz without pickle)."""
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def unpack(blob: bytes) -> dict[str, np.ndarray]:
+    """Inverse of `pack`."""
+    with np.load(io.BytesIO(blob), allow_pickle=False) as z:
+        return dict(z)
+
+
+FAILURES = (sqlite3.Error, UnicodeDecodeError)  # the latter where sqlite's own message quotes the damage
+OF_THE_DISK = (
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_BUSY,
+)
+PAGE = 4096  # bytes; SQLite's default
+
+
+class Cache:
+    """A persistent map from keys to bytes.
+
+    Args:
+        path: the SQLite file, made on first use.
+        published: a folder of published artefacts read as a second layer, or None.
+    """
+
+    def __init__(self, path: Path, published: Path | None = None):
+        self.path, self.published = Path(path), published
+
+    @cached_property
+    def _db(self) -> sqlite3.Connection:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            db = sqlite3.connect(self.path, timeout=120)
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = NORMAL")
+            db.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, value BLOB, checksum BLOB)")
+            if db.execute("PRAGMA user_version").fetchone() == (0,):  # checksums of values alone
+                with db:
+                    db.create_function("of_value", 1, lambda v: _checksum("", v) if isinstance(v, bytes) else None)
+                    db.create_function("of_row", 2, _checksum)
+                    db.execute("UPDATE answers SET checksum = of_row(key, value) WHERE checksum = of_value(value)")
+                    db.execute("PRAGMA user_version = 1")
+        except (*FAILURES, OSError) as e:
+            raise self._refused("used", e) from e
+        return db
+
+    @cached_property
+    def _published_answers(self) -> dict[str, bytes]:
+        return read_published(self.published) if self.published else {}
+
+    def _refused(self, verb: str, e: Exception) -> InputError:
+        """What to mend: the disk, or the cache itself."""
+        of_the_disk = isinstance(e, OSError) or getattr(e, "sqlite_errorcode", 0) & 0xFF in OF_THE_DISK
+        mend = (
+            "free some space or mend its folder" if of_the_disk else "`python -m rallrec salvage` keeps what is sound"
+        )
+        return InputError(f"the cache {self.path} can't be {verb} ({e}): {mend}; then run again")
+
+    def get(self, keys: Iterable[str]) -> list[bytes | None]:
+        """The value of each key; None where there is none (or where it is damaged)."""
+        answers = []
+        for key in keys:
+            try:
+                row = self._db.execute("SELECT value, checksum FROM answers WHERE key = ?", (key,)).fetchone()
+            except FAILURES as e:
+                raise self._refused("read", e) from e
+            answers.append(row[0] if row and _sound(key, *row) else self._published_answers.get(key))
+        return answers
+
+    def put(self, answers: Mapping[str, bytes]) -> None:
+        """Store all of ``answers`` or, if killed meanwhile, none of them."""
+        try:
+            with self._db:
+                rows = [(k, v, _checksum(k, v)) for k, v in answers.items()]
+                self._db.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", rows)
+        except FAILURES as e:
+            raise self._refused("written", e) from e
+
+    def forget(self, key: str) -> None:
+        """Drop one answer."""
+        try:
+            with self._db:
+                self._db.execute("DELETE FROM answers WHERE key = ?", (key,))
+        except FAILURES as e:
+            raise self._refused("written", e) from e
+
+    def arrays(self, inputs: Mapping, make: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        """The arrays that ``make()`` gives for ``inputs``, computed at most once."""
+        key = key_of(**inputs)
+        (blob,) = self.get([key])
+        if blob is None:
+            blob = pack(make())
+            self.put({key: blob})
+        return unpack(blob)
+
+
+def _checksum(key: str, value: bytes) -> bytes:
+    """Of a row: the key, too, since a damaged index leads to the row of another."""
+    return hashlib.blake2b(key.encode() + value, digest_size=8).digest()
+
+
+def _sound(key, value, checksum) -> bool:
+    """Whether a row is what was put; a flipped bit can make a text or a number of what was bytes."""
+    return isinstance(key, str) and isinstance(value, bytes) and _checksum(key, value) == checksum
+
+
+def salvage(path: Path) -> int:
+    """Move the sound answers of a damaged cache into a new one in its place, and say how many there are.
+
+    They are read from a copy that has the first page of an empty cache: it says where the table is, the same in each.
+    Rows are asked for by their number, one at a time: a damaged page costs the rows that lie on it or, in the tree
+    of pages, below it. The damaged files stay, named ``….damaged``. No run may be going meanwhile.
+    """
+    files = {end: Path(f"{path}{end}") for end in ("", "-wal", "-shm") if Path(f"{path}{end}").exists()}
+    if "" not in files:
+        raise InputError(f"there is no cache {path}, so nothing to salvage")
+    most = sum(file.stat().st_size for file in files.values()) // 32  # a key has 64 bytes; replaced rows leave gaps
+    with workplace(path) as tmp:
+        empty, new, copy = Cache(tmp / "empty"), Cache(tmp / path.name), tmp / "copy"
+        empty._db.close()
+        for end in files.keys() - {"-shm"}:
+            shutil.copyfile(files[end], f"{copy}{end}")
+        with open(copy, "r+b") as f:
+            first = empty.path.read_bytes()[:PAGE]
+            f.write(first[:28] + bytes(4) + first[32:])  # 28 to 31: how many pages, 0 for as long as the file is
+        old, answers = sqlite3.connect(copy), {}
+        for number in range(1, most + 1):
+            try:
+                row = old.execute("SELECT key, value, checksum FROM answers WHERE rowid = ?", (number,)).fetchone()
+            except FAILURES:
+                continue
+            if row and _sound(*row):
+                answers[row[0]] = row[1]
+        old.close()
+        new.put(answers)
+        new._db.close()
+        for end, file in files.items():
+            file.rename(f"{path}.damaged{end}")
+        new.path.rename(path)
+    return len(answers)
+
+
+@memoise
+def default_cache() -> Cache:
+    """The cache of this checkout; under ``RALLREC_FRESH`` an empty one that sees nothing published."""
+    if fresh():
+        return Cache(data_dir() / "cache-fresh.sqlite")
+    return Cache(data_dir() / "cache.sqlite", published_dir())
+
+
+def read_published(folder: Path) -> dict[str, bytes]:
+    """Every answer published in the folders under ``folder``."""
+    answers = {}
+    for path in sorted(folder.glob("*/")):
+        answers |= read_folder(path)
+    return answers
+
+
+def read_folder(folder: Path) -> dict[str, bytes]:
+    """Every answer published for one data set: texts (``*.jsonl``) and rows of numbers (``*.npz``)."""
+    answers = {}
+    for path in sorted([*folder.glob("*.jsonl"), *folder.glob("*.npz")]):
+        try:
+            answers |= _texts(path) if path.suffix == ".jsonl" else _rows(path)
+        except (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, zipfile.BadZipFile) as e:
+            raise InputError(f"{path} is damaged ({e}); `git checkout {path}` brings it back") from e
+    return answers
+
+
+def _texts(path: Path) -> dict[str, bytes]:
+    with open(path, encoding="utf-8") as f:  # not str.splitlines, which breaks a text at other characters, too
+        entries = [json.loads(line) for line in f]
+    return {entry["key"]: entry["answer"].encode() for entry in entries}
+
+
+def _rows(path: Path) -> dict[str, bytes]:
+    with np.load(path, allow_pickle=False) as z:
+        return {bytes(key).hex(): row.tobytes() for key, row in zip(z["keys"], z["rows"], strict=True)}

@@ -1,0 +1,207 @@
+"""The three things this project asks of a large language model: generate, embed, choose.
+
+`LanguageModel` owns what all backends share (the cache, one answer a distinct input, progress); a
+backend answers batches. `local.LocalModel` is transformers on this machine, `server.ServerModel` a server.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..infra.cache import Cache, default_cache, key_of
+from ..infra.downloads import sha256_of
+from ..infra.errors import InputError
+from ..infra.progress import Progress
+
+FORMATS = ("float32", "bfloat16", "float16")
+
+
+class LanguageModel:
+    """A causal language model behind the three verbs.
+
+    Attributes:
+        name: what the user called it.
+        weights: names weights and adapter; part of every cache key.
+        format: the number format; likewise. An answer that the cache holds in another format is
+            taken: it is the same up to rounding, and whoever has no fast bfloat16 needn't pay again.
+        paid: answers that did not come from the cache.
+    """
+
+    name: str
+    weights: str
+    format: str
+
+    def __init__(self, cache: Cache | None = None):
+        self.cache = cache or default_cache()
+        self.paid = 0
+
+    # --- what users call
+
+    def generate(
+        self,
+        prompts: Sequence[str],
+        max_new_tokens: int = 100,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+    ) -> list[str]:
+        """Continue each prompt.
+
+        Args:
+            max_new_tokens: length limit, tokens.
+            temperature: 0 takes the likeliest token (greedy); otherwise tokens are sampled from the
+                nucleus ``top_p``.
+            seed: of the sampling. A batch is sampled together, so a sampled answer depends on the
+                prompts beside it; a greedy one does not.
+
+        Returns:
+            The continuations, without special tokens, [len(prompts)].
+        """
+        settings = dict(max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed)
+        return self._answers("generate", prompts, settings, str.encode, bytes.decode)
+
+    def sample(
+        self,
+        prompts: Sequence[str],
+        n: int,
+        max_new_tokens: int = 100,
+        temperature: float = 0.6,
+        top_p: float = 0.95,
+        seed: int = 0,
+    ) -> list[list[str]]:
+        """Several sampled continuations of each prompt; they depend on it and the settings, not on other prompts.
+
+        Returns:
+            [len(prompts)][n], without special tokens.
+        """
+        settings = dict(n=n, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed)
+        return self._answers("sample", prompts, settings, lambda texts: json.dumps(texts).encode(), json.loads)
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """Mean of the last hidden states over a text's own tokens (paper, section 2.2.1).
+
+        Returns:
+            float32 [len(texts), d]. Kept (and so rounded) in half precision, like the published ones.
+        """
+        rows = self._answers("embed", texts, {}, lambda v: _finite(v.astype(np.float16)), _float16)
+        return np.stack(rows).astype(np.float32) if rows else np.zeros((0, 0), np.float32)
+
+    def choose(self, prompts: Sequence[str], options: Sequence[str] = (" Yes", " No")) -> np.ndarray:
+        """Probability of each option as the continuation, normalised over the options.
+
+        An option of several tokens counts with the product of their probabilities.
+
+        Returns:
+            float64 [len(prompts), len(options)]; rows sum to 1.
+        Raises:
+            InputError: an option is empty or not distinct, or it merges with the prompt's end.
+        """
+        if len(set(options)) < len(options) or len(options) < 2 or not all(options):
+            raise InputError(f"options are {list(options)}; give at least two distinct, non-empty ones")
+        rows = self._answers("choose", prompts, {"options": list(options)}, _finite, _float64)
+        return np.stack(rows) if rows else np.zeros((0, len(options)))
+
+    def spot_check(self, prompts: Sequence[str], options: Sequence[str] = (" Yes", " No"), n: int = 20) -> float:
+        """Ask ``n`` of the prompts anew, past the cache: the largest difference of a probability.
+
+        Published answers save hours; this shows that the model at hand gives them.
+        """
+        some = [prompts[i] for i in np.linspace(0, len(prompts) - 1, min(n, len(prompts))).astype(int)]
+        kept, anew = self.choose(some, options), np.zeros((len(some), len(options)))
+        for batch in self._choose(some, list(options)):
+            for i, row in batch:
+                anew[i] = row
+        return float(np.abs(kept - anew).max())
+
+    def chat(self, message: str) -> str:
+        """``message`` as a user's turn in the model's chat format, up to where the model answers."""
+        raise NotImplementedError
+
+    def adapted(self, folder: Path) -> "LanguageModel":
+        """The same model with a LoRA adapter, beside the plain one."""
+        raise NotImplementedError
+
+    def takes(self, weights: str) -> bool:
+        """Whether an adapter that was trained on ``weights`` fits this model."""
+        return weights == self.weights
+
+    def missing(self, verb: str, inputs: Sequence[str], **settings) -> int:
+        """How many distinct inputs the cache can't answer; for estimates."""
+        distinct = list(dict.fromkeys(inputs))
+        return len(distinct) - len(self._known(verb, distinct, settings))
+
+    # --- what a backend offers: batches of (position in inputs, answer), as they are ready
+
+    def _generate(self, prompts: list[str], **settings) -> Iterator[list[tuple[int, str]]]:
+        raise NotImplementedError
+
+    def _sample(self, prompts: list[str], **settings) -> Iterator[list[tuple[int, list[str]]]]:
+        raise NotImplementedError
+
+    def _embed(self, texts: list[str]) -> Iterator[list[tuple[int, np.ndarray]]]:
+        raise NotImplementedError
+
+    def _choose(self, prompts: list[str], options: list[str]) -> Iterator[list[tuple[int, np.ndarray]]]:
+        raise NotImplementedError
+
+    # --- shared
+
+    def _key(self, verb: str, text: str, settings: dict, form: str | None = None) -> str:
+        return key_of(verb=verb, model=f"{self.weights}:{form or self.format}", text=text, **settings)
+
+    def _known(self, verb: str, texts: Sequence[str], settings: dict) -> dict[str, tuple[str, str, bytes]]:
+        """What the cache can answer, in this number format or, failing that, another: key, format and answer."""
+        known = {}
+        for form in (self.format, *(f for f in FORMATS if f != self.format)):
+            left = [text for text in texts if text not in known]
+            keys = [self._key(verb, text, settings, form) for text in left]
+            found = zip(left, keys, self.cache.get(keys), strict=True)
+            known |= {text: (key, form, answer) for text, key, answer in found if answer is not None}
+        return known
+
+    def _answers(self, verb: str, inputs: Sequence[str], settings: dict, encode: Callable, decode: Callable) -> list:
+        """Answer from the cache; ask the backend, once, for each distinct input it lacks."""
+        if isinstance(inputs, str):
+            raise InputError(f"{verb} takes a list of texts, not one text")
+        distinct = list(dict.fromkeys(inputs))
+        known = self._known(verb, distinct, settings)
+        if todo := [text for text in distinct if text not in known]:
+            with Progress(f"{verb} ({self.name})", len(todo), "text") as progress:
+                for batch in getattr(self, f"_{verb}")(todo, **settings):
+                    paid = {self._key(verb, todo[i], settings): encode(answer) for i, answer in batch}
+                    self.cache.put(paid)
+                    self.paid += len(batch)
+                    new = zip((todo[i] for i, _ in batch), paid.items(), strict=True)
+                    known |= {text: (key, self.format, answer) for text, (key, answer) in new}
+                    progress.add(len(batch))
+        if verb in ("choose", "sample") and (asked := os.environ.get("RALLREC_ASKED")):  # `rallrec publish` keeps them
+            with open(asked, "a", encoding="ascii") as f:
+                f.writelines(f"{key} {form} {verb}\n" for key, form, _ in (known[text] for text in distinct))
+        return [decode(known[text][2]) for text in inputs]
+
+
+def _finite(row: np.ndarray) -> bytes:
+    if not np.isfinite(row).all():
+        raise InputError("the LLM answers with values that are no numbers; if it computes in float16, take bfloat16")
+    return row.tobytes()
+
+
+def _float16(blob: bytes) -> np.ndarray:
+    return np.frombuffer(blob, np.float16)
+
+
+def _float64(blob: bytes) -> np.ndarray:
+    return np.frombuffer(blob, np.float64)
+
+
+def adapter_digest(folder: Path) -> str:
+    """Short digest of an adapter's weights."""
+    path = folder / "adapter_model.safetensors"
+    if not path.exists():
+        raise InputError(
+            f"adapter {str(folder)!r} holds no adapter_model.safetensors; train one with `rallrec adapter`"
+        )
+    return sha256_of(path)[:16]

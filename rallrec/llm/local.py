@@ -1,0 +1,255 @@
+"""A transformers model on this machine."""
+
+import contextlib
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+
+from ..infra.cache import Cache, key_of
+from ..infra.errors import InputError
+from .base import LanguageModel, adapter_digest
+from .weights import load_by_name
+
+BATCH_TOKENS = 1024  # tokens, padding included, of one forward pass on a CPU: its weights and activations stay in cache
+GPU_BATCH_TOKENS = 32_768
+
+
+class LocalModel(LanguageModel):
+    """A transformers causal LM on this machine's CPU or GPU.
+
+    Prompts are padded on the right and sorted by length. A causal model's real tokens never see
+    what stands to their right, so no attention mask is needed, and the fast kernels can be used.
+    """
+
+    def __init__(self, name: str, model, tokenizer, weights: str, cache: Cache | None = None):
+        super().__init__(cache)
+        self.name, self.model, self.tokenizer, self.weights = name, model.eval(), tokenizer, weights
+        self.format = str(model.dtype).removeprefix("torch.")
+        self.batch_tokens = GPU_BATCH_TOKENS if model.device.type == "cuda" else BATCH_TOKENS
+
+    def __repr__(self) -> str:
+        n = sum(p.numel() for p in self.model.parameters())
+        return f"{self.name}: {n / 1e6:.0f} M parameters, {self.model.device.type}, {self.model.dtype}"
+
+    def chat(self, message: str) -> str:
+        for token in self.tokenizer.all_special_tokens:  # a title must not end the turn
+            message = message.replace(token, f"{token[0]} {token[1:]}")
+        if not self.tokenizer.chat_template:
+            return f"{message}\n"
+        turn = [{"role": "user", "content": message}]
+        return self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+
+    def adapted(self, folder: Path) -> "LocalModel":
+        from .opening import language_model
+
+        return language_model(self.name, folder, str(self.model.device), self.format, self.cache)
+
+    def tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text, with the model's begin token exactly once where it has one.
+
+        Raises:
+            InputError: a text is empty or longer than the model's context.
+        """
+        bos = self.tokenizer.bos_token
+        ids = []
+        for text in texts:
+            begun = bool(bos) and text.startswith(bos)  # a chat template writes it itself
+            ids.append(self.tokenizer(text, add_special_tokens=not begun)["input_ids"])
+        limit = getattr(self.model.config, "max_position_embeddings", None) or 10**9
+        for text, row in zip(texts, ids, strict=True):
+            if not 0 < len(row) <= limit:
+                raise InputError(f"{self.name}: a text of {len(row)} tokens ({text[:40]!r}…); it takes 1 to {limit:,}")
+        return ids
+
+    def _batches(self, ids: list[list[int]], budget: int) -> Iterator[list[int]]:
+        """Positions in ``ids``, longest first, in batches of at most ``budget`` tokens with padding."""
+        order = sorted(range(len(ids)), key=lambda i: (-len(ids[i]), i))
+        while order:
+            n = max(1, budget // len(ids[order[0]]))
+            yield order[:n]
+            order = order[n:]
+
+    def _padded(self, ids: list[list[int]]) -> torch.Tensor:
+        """int64 [len(ids), longest], padded on the right."""
+        padded = torch.zeros(len(ids), max(map(len, ids)), dtype=torch.long)
+        for row, tokens in zip(padded, ids, strict=True):
+            row[: len(tokens)] = torch.tensor(tokens)
+        return padded.to(self.model.device)
+
+    @torch.inference_mode()
+    def _embed(self, texts):
+        ids = self.tokens(texts)
+        for batch in self._batches(ids, self.batch_tokens):
+            lengths = torch.tensor([len(ids[i]) for i in batch], device=self.model.device)
+            hidden = self.model.base_model(self._padded([ids[i] for i in batch]), use_cache=False)[0].float()
+            real = torch.arange(hidden.shape[1], device=hidden.device) < lengths[:, None]  # [batch, longest]
+            mean = (hidden * real[:, :, None]).sum(1) / lengths[:, None]  # [batch, d]
+            yield list(zip(batch, mean.cpu().numpy(), strict=True))
+
+    @torch.inference_mode()
+    def _choose(self, prompts, options):
+        prompt_ids = self.tokens(prompts)
+        option_ids = self.option_tokens(prompts[0], options)
+        single = all(len(o) == 1 for o in option_ids)
+        for batch in self._batches(prompt_ids, self.batch_tokens):
+            ids = [prompt_ids[i] for i in batch]
+            if single:  # one forward pass answers for all options
+                rows = self._log_probabilities(ids, [[len(row) - 1] for row in ids])[:, 0]
+                scores = rows[:, [o[0] for o in option_ids]]  # [batch, options]
+            else:
+                scores = torch.stack([self._sequence_scores(ids, option) for option in option_ids], dim=1)
+            yield list(zip(batch, scores.double().softmax(1).cpu().numpy(), strict=True))
+
+    def _log_probabilities(self, ids: list[list[int]], positions: list[list[int]]) -> torch.Tensor:
+        """Log-probabilities of the next token at the given positions of each row, [rows, positions, vocabulary].
+
+        Only those positions are projected to the vocabulary.
+        """
+        where = torch.tensor(positions, device=self.model.device)  # [rows, positions]
+        needed, place = where.unique(return_inverse=True)
+        logits = self.model(self._padded(ids), use_cache=False, logits_to_keep=needed).logits.float()
+        return logits[torch.arange(len(ids), device=where.device)[:, None], place].log_softmax(-1)
+
+    def _sequence_scores(self, ids: list[list[int]], option: list[int]) -> torch.Tensor:
+        """Log-probability of ``option``'s tokens after each row, [rows]."""
+        positions = [[len(row) - 1 + k for k in range(len(option))] for row in ids]
+        logp = self._log_probabilities([row + option[:-1] for row in ids], positions)
+        return logp.gather(2, torch.tensor(option, device=logp.device).expand(len(ids), -1)[:, :, None]).sum((1, 2))
+
+    def option_tokens(self, prompt: str, options: Sequence[str]) -> list[list[int]]:
+        """Token ids that each option adds to ``prompt``, as this tokenizer has it.
+
+        Raises:
+            InputError: the option's first token merges with the prompt's end, so that its
+                probability can't be read off the next token; or two options have the same tokens.
+        """
+        (start,) = self.tokens([prompt])
+        added = []
+        for option, ids in zip(options, self.tokens([prompt + o for o in options]), strict=True):
+            if ids[: len(start)] != start or len(ids) == len(start):
+                raise InputError(
+                    f"option {option!r} merges with the prompt's end {prompt[-10:]!r}; begin it with a space"
+                )
+            added.append(ids[len(start) :])
+        for a in added:
+            for b in added:
+                if a is not b and a == b[: len(a)]:
+                    raise InputError(f"options {list(options)} share their tokens; choose others")
+        return added
+
+    def _generate(self, prompts, **settings):
+        for answers in self._continued(prompts, 1, **settings):
+            yield [(i, text) for i, (text,) in answers]
+
+    def _sample(self, prompts, n, **settings):
+        yield from self._continued(prompts, n, **settings)
+
+    @torch.inference_mode()
+    def _continued(
+        self, prompts: list[str], n: int, max_new_tokens: int, temperature: float, top_p: float, seed: int
+    ) -> Iterator[list[tuple[int, list[str]]]]:
+        """``n`` continuations of each prompt, which is read once."""
+        ids = self.tokens(prompts)
+        stop = self.tokenizer.eos_token_id
+        pad = stop if self.tokenizer.pad_token_id is None else self.tokenizer.pad_token_id
+        # one new token costs a pass over all weights: wide batches pay
+        for batch in self._batches(ids, max(1, 8 * self.batch_tokens // n)):
+            longest = max(len(ids[i]) for i in batch)
+            x = torch.full((len(batch), longest), pad)
+            mask = torch.zeros_like(x)
+            for row, i in enumerate(batch):  # generation wants its prompts flush right
+                x[row, longest - len(ids[i]) :] = torch.tensor(ids[i])
+                mask[row, longest - len(ids[i]) :] = 1
+            x, mask = x.to(self.model.device), mask.to(self.model.device)
+            read = {}
+            if n > 1 and longest > 1:
+                place = (mask.cumsum(1) - 1).clamp(min=0)[:, :-1]
+                past = self.model.base_model(x[:, :-1], attention_mask=mask[:, :-1], position_ids=place, use_cache=True)
+                past.past_key_values.batch_repeat_interleave(n)
+                read = dict(past_key_values=past.past_key_values)
+            if temperature > 0:
+                seeds = [int(key_of(seed=seed, text=prompts[i], number=k)[:15], 16) for i in batch for k in range(n)]
+                read["logits_processor"] = [Sampler(seeds, temperature, top_p)]
+            out = self.model.generate(
+                x.repeat_interleave(n, 0),
+                attention_mask=mask.repeat_interleave(n, 0),
+                max_new_tokens=max_new_tokens,
+                pad_token_id=pad,
+                eos_token_id=stop,
+                do_sample=False,
+                **read,
+            )
+            texts = self.tokenizer.batch_decode(out[:, longest:], skip_special_tokens=True)
+            yield [(i, texts[row * n : row * n + n]) for row, i in enumerate(batch)]
+
+
+class Sampler:
+    """Samples each row with a generator of its own, so that it does not depend on what else is in the batch.
+
+    With Gumbel noise added to the log-probabilities the largest is a sample (the Gumbel-max trick), so
+    that greedy search over what this returns samples.
+    """
+
+    def __init__(self, seeds: list[int], temperature: float, top_p: float):
+        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self.temperature, self.top_p = temperature, top_p
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        scores = nucleus(scores.float() / self.temperature, self.top_p)
+        noise = [torch.empty(scores.shape[1]).exponential_(generator=g).log() for g in self.generators]
+        return scores - torch.stack(noise).to(scores.device)
+
+
+def nucleus(scores: torch.Tensor, top_p: float, likeliest: int = 1024) -> torch.Tensor:
+    """``scores`` of the likeliest tokens that together have the probability ``top_p`` or more, -inf for the rest.
+
+    Args:
+        scores: [rows, vocabulary]. likeliest: so many are sorted first; all only if those are not enough.
+    """
+    if top_p >= 1:
+        return scores
+    total = scores.logsumexp(1, keepdim=True)
+    for k in (min(likeliest, scores.shape[1]), scores.shape[1]):
+        top, token = scores.topk(k, dim=1)
+        p = (top - total).exp()
+        before = p.cumsum(1) - p
+        if (before[:, -1] + p[:, -1] >= top_p).all():
+            break
+    kept = top.masked_fill(before >= top_p, -torch.inf)
+    return torch.full_like(scores, -torch.inf).scatter(1, token, kept)
+
+
+def open_model(name: str, adapter: str | Path | None, device: str, dtype: str, cache: Cache | None) -> LocalModel:
+    """`language_model` with every choice made, and nothing said."""
+    quiet()
+    model, tokenizer, weights = load_by_name(name, getattr(torch, dtype))
+    if adapter is not None:
+        model, weights = _with_adapter(model, Path(adapter)), f"{weights}+{adapter_digest(Path(adapter))}"
+    return LocalModel(name, model.to(device, getattr(torch, dtype)), tokenizer, weights, cache)
+
+
+def _with_adapter(model, folder: Path):
+    from peft import PeftModel
+
+    adapter_digest(folder)
+    return PeftModel.from_pretrained(model, folder).merge_and_unload()
+
+
+def quiet() -> None:
+    """Keep the libraries' bars and notices out of notebooks."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    warnings.filterwarnings("ignore", message="IProgress not found")  # of tqdm, where ipywidgets is not installed
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+    transformers.logging.disable_progress_bar()
+    logging.getLogger("torch.distributed").setLevel(logging.ERROR)
+    with contextlib.suppress(Exception):
+        from huggingface_hub.utils import disable_progress_bars
+
+        disable_progress_bars()

@@ -1,0 +1,238 @@
+"""Conventional recommenders to compare with: DeepFM, DCNv2, AutoInt and DIN from torch-rechub.
+
+The models are that library's, unchanged; what is here is the data's edge (fields of a sample as
+numbers) and a training loop over whole arrays, since the library's own goes through a Python loader
+row by row and writes its weights to the working directory.
+"""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ..data.past import item_statistics, user_mean
+from ..data.split import Samples, Split
+from ..evaluation.metrics import auc
+from ..infra.cache import Cache, default_cache, digest
+from ..infra.errors import one_of
+from ..infra.progress import Progress
+from ..infra.reproducible import reproducible
+from ..retrieval.selectors import last
+from .trees import TREES
+
+MODELS = ("DeepFM", "DCNv2", "AutoInt", "DIN")
+VERSION = 2  # of this file's arithmetic; part of the cache key
+BUCKETS = 20
+STOP_SAMPLES = 20_000  # validation samples that the epoch is chosen on
+TUNING_SAMPLES = 100_000  # training samples that settings are compared on
+
+
+@dataclass(frozen=True)
+class BaselineSettings:
+    """Settings of `baseline`.
+
+    Attributes:
+        dimensions: of each field's embedding.
+        decay: weight decay of the embeddings and layers (AdamW).
+        history: last ratings that a model sees, as a bag of liked and one of disliked items; DIN attends to them.
+        most: training samples; of more, so many are drawn, as for LightGBM.
+        batch: samples of a step; more where an epoch would have over ``most_steps`` steps.
+        checks: times an epoch that AUC is looked at, on at most `STOP_SAMPLES` of validation; the best weights
+            are kept, ``patience`` checks without a rise stop.
+    """
+
+    dimensions: int = 16
+    layers: tuple[int, ...] = (128, 64)
+    dropout: float = 0.2
+    learning_rate: float = 1e-3
+    decay: float = 1e-3
+    history: int = 20
+    most: int = 200_000
+    batch: int = 2048
+    most_steps: int = 100
+    epochs: int = 20
+    checks: int = 2
+    patience: int = 4
+    seed: int = 0
+
+
+def baseline(model: str, split: Split, cache: Cache | None = None, **settings) -> tuple[float, np.ndarray, np.ndarray]:
+    """Train one model on the training samples, stop on validation, predict.
+
+    Args:
+        model: one of `MODELS`. settings: fields of `BaselineSettings`.
+
+    Returns:
+        Validation AUC, P(like) of the validation samples, and of the test samples.
+    """
+    one_of("model", model, MODELS)
+    s = BaselineSettings(**settings)
+    parts = [digest(p.position) for p in (split.train, split.valid, split.test)]
+    seen = digest(split.train_ratings)
+    inputs = dict(step="baseline", version=VERSION, model=model, data=split.data.hash, parts=parts, seen=seen)
+    made = (cache or default_cache()).arrays(inputs | asdict(s), lambda: _train(model, split, s))
+    return float(made["valid_auc"]), made["valid"], made["test"]
+
+
+def tuned(model: str, split: Split, grid: list[dict], seed: int = 0) -> tuple[dict, pd.DataFrame]:
+    """The settings of ``grid`` with the best validation AUC, and the AUC of each.
+
+    Compared on at most `TUNING_SAMPLES` of the training samples.
+    """
+    # where they are all, the best of these trainings is the one that will be used
+    most = TUNING_SAMPLES if len(split.train) > TUNING_SAMPLES else BaselineSettings.most
+    aucs = [baseline(model, split, **choice, most=most, seed=seed)[0] for choice in grid]
+    table = pd.DataFrame(grid).assign(valid_auc=aucs)
+    return grid[int(table["valid_auc"].argmax())], table
+
+
+def lightgbm_baseline(split: Split, samples: Samples, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """P(like) by gradient-boosted trees on ids, attributes and the past of user and item, without retrieval.
+
+    Fitted on the training samples, stopped when the AUC of the validation samples has not risen for 30 trees.
+
+    Returns:
+        float64 [n_samples], and the same of the validation samples.
+    """
+    import lightgbm
+
+    parts = [fields(split, part, 1)[0] for part in (split.train, split.valid, samples)]
+    kinds = [n for n in parts[0] if n not in _past(split) and "liked items" not in n]
+    tables = [
+        np.column_stack([values[n] for n in kinds] + [of(part) for of in _past(split).values()]).astype(np.float64)
+        for values, part in zip(parts, (split.train, split.valid, samples), strict=True)
+    ]
+    train, valid, asked = tables
+    model = lightgbm.LGBMClassifier(n_estimators=500, random_state=seed, **TREES).fit(
+        train,
+        split.train.liked,
+        eval_X=valid,
+        eval_y=split.valid.liked,
+        eval_metric="auc",
+        callbacks=[lightgbm.early_stopping(30, verbose=False)],
+        categorical_feature=list(range(len(kinds))),
+    )
+    return model.predict_proba(asked)[:, 1], model.predict_proba(valid)[:, 1]
+
+
+# --- fields --------------------------------------------------------------------------------------
+
+
+def fields(split: Split, samples: Samples, history: int) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+    """A sample as whole numbers: user and item, their attributes, buckets of their past, and the last items.
+
+    Returns:
+        Fields, int64 [n_samples] each, and ``liked items`` and ``disliked items``, int64 [n_samples, history]
+        (item code + 1; 0 is padding); and how many values each field has.
+    """
+    data = split.data
+    values, sizes = {}, {}
+
+    def add(name: str, column: np.ndarray, size: int) -> None:
+        values[name], sizes[name] = column.astype(np.int64), int(size)
+
+    add("user", samples.user, data.n_users)
+    add("item", samples.item + 1, data.n_items + 1)  # 0 is padding, as in the bags
+    for table, names, code in (
+        (data.users, data.user_attributes, samples.user),
+        (data.items, data.item_attributes, samples.item),
+    ):
+        for name in names:
+            kinds, distinct = pd.factorize(table[name].astype(str))
+            add(name, kinds[code], len(distinct))
+    for name, of in _past(split).items():
+        edges = np.unique(np.quantile(of(split.train), np.linspace(0, 1, BUCKETS + 1)[1:-1]))
+        add(name, np.searchsorted(edges, of(samples)), len(edges) + 1)
+    shown = last(samples, history)
+    for name, kept in (("liked items", shown.real & shown.liked), ("disliked items", shown.real & ~shown.liked)):
+        add(name, np.where(kept, shown.item + 1, 0), data.n_items + 1)
+    return values, sizes
+
+
+def _past(split: Split) -> dict:
+    overall = split.data.rating[split.train_ratings].mean(dtype=float)
+    return {
+        "item's mean rating": lambda s: item_statistics(split, s)[0],
+        "item's ratings": lambda s: item_statistics(split, s)[1],
+        "user's mean rating": lambda s: user_mean(s, overall),
+        "user's ratings": lambda s: s.n_earlier,
+    }
+
+
+# --- training ------------------------------------------------------------------------------------
+
+
+def _model(name: str, sizes: dict[str, int], s: BaselineSettings) -> torch.nn.Module:
+    from torch_rechub.basic.features import SequenceFeature, SparseFeature
+    from torch_rechub.basic.initializers import RandomNormal
+    from torch_rechub.models.ranking import DIN, AutoInt, DCNv2, DeepFM
+
+    d, first = s.dimensions, dict(initializer=RandomNormal(0, 0.01))
+    bags = [n for n in sizes if n.endswith("liked items")]
+    plain = [SparseFeature(n, size, d, **first) for n, size in sizes.items() if n not in bags]
+    item = next(f for f in plain if f.name == "item")
+    shared = dict(embed_dim=d, shared_with="item", padding_idx=0)
+    means = [SequenceFeature(n, sizes[n], pooling="mean", **shared) for n in bags]
+    mlp = dict(dims=list(s.layers), dropout=s.dropout)
+    match name:
+        case "DeepFM":
+            return DeepFM(plain + means, plain + means, mlp)
+        case "DCNv2":
+            return DCNv2(plain + means, n_cross_layers=2, mlp_params=mlp)
+        case "AutoInt":
+            return AutoInt(plain + means, [], num_layers=2, num_heads=2, dropout=s.dropout, mlp_params=mlp)
+        case "DIN":
+            attended = [SequenceFeature(n, sizes[n], pooling="concat", **shared) for n in bags]
+            targets = [item, SparseFeature("item again", sizes["item"], d, shared_with="item")]  # one for each bag
+            others = [f for f in plain if f.name != "item"]
+            return DIN(others, attended, targets, mlp, dict(dims=[32], use_softmax=False))
+
+
+def _train(name: str, split: Split, s: BaselineSettings) -> dict[str, np.ndarray]:
+    inputs, sizes = {}, {}
+    train = split.train.take(split.train.draw(s.most, s.seed))
+    for part, samples in (("train", train), ("valid", split.valid), ("test", split.test)):
+        values, sizes = fields(split, samples, s.history)
+        inputs[part] = {n: torch.as_tensor(v) for n, v in values.items()}
+        inputs[part]["item again"] = inputs[part]["item"]
+    liked = torch.as_tensor(train.liked, dtype=torch.float32)
+    judged = split.valid.draw(STOP_SAMPLES, s.seed)
+    stop = {n: v[judged] for n, v in inputs["valid"].items()}
+    batch = max(s.batch, -(-len(liked) // s.most_steps))
+    rng = np.random.default_rng(s.seed)
+    with reproducible(s.seed, threads=1):  # strong decay carries a last bit far, and batches are small
+        model = _model(name, sizes, s)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=s.learning_rate, weight_decay=s.decay)
+        loss_of = torch.nn.BCELoss()
+        best, best_auc, stale = None, -np.inf, 0
+        with Progress(name, s.epochs * s.checks, "check") as progress:
+            for check in range(s.epochs * s.checks):
+                if check % s.checks == 0:
+                    order = np.array_split(rng.permutation(len(liked)), s.checks)
+                model.train()
+                for rows in torch.as_tensor(order[check % s.checks]).split(batch):
+                    optimizer.zero_grad()
+                    loss = loss_of(model({n: v[rows] for n, v in inputs["train"].items()}), liked[rows])
+                    loss.backward()
+                    optimizer.step()
+                value = auc(split.valid.liked[judged], _predict(model, stop, batch))
+                progress.add()
+                if value > best_auc:
+                    best = {n: v.clone() for n, v in model.state_dict().items()}
+                    best_auc, stale = value, 0
+                else:
+                    stale += 1
+                if stale >= s.patience:
+                    break
+        model.load_state_dict(best)
+        valid, test = (_predict(model, inputs[part], batch) for part in ("valid", "test"))
+    return dict(valid_auc=np.array(auc(split.valid.liked, valid)), valid=valid, test=test)
+
+
+@torch.no_grad()
+def _predict(model: torch.nn.Module, inputs: dict[str, torch.Tensor], batch: int) -> np.ndarray:
+    model.eval()
+    n = len(inputs["user"])
+    rows = torch.arange(n).split(8 * batch)
+    return np.concatenate([model({k: v[r] for k, v in inputs.items()}).numpy() for r in rows]).astype(np.float64)

@@ -1,0 +1,94 @@
+"""LightGBM as a reader of what is shown."""
+
+import numpy as np
+import pandas as pd
+
+from ..data.past import item_statistics, user_mean
+from ..data.split import Samples, Split
+from ..infra.errors import InputError
+from ..retrieval.retrieve import Shown, similarities
+
+TREES = dict(
+    learning_rate=0.03,
+    num_leaves=15,
+    min_child_samples=50,
+    subsample=0.8,
+    subsample_freq=1,
+    reg_lambda=1.0,
+    deterministic=True,
+    force_row_wise=True,
+    verbosity=-1,
+)
+SMALL = dict(num_leaves=7, min_child_samples=20)  # fewer samples than training has
+
+
+def features(split: Split, shown: Shown, items: np.ndarray) -> pd.DataFrame:
+    """What LightGBM reads: the shown ratings, their similarity to the target, and the past of user and item.
+
+    Args:
+        items: [n_items, d], the embedding that similarity is measured with.
+
+    Returns:
+        One row a sample.
+    """
+    data, samples = split.data, shown.samples
+    overall = data.rating[split.train_ratings].mean(dtype=float)
+    similar = similarities(shown, items)
+    weight = np.where(shown.real, np.exp(4 * similar), 0)
+    mean, count = item_statistics(split, samples)
+    return pd.DataFrame(
+        {
+            "mean rating shown": (shown.rating * shown.real).sum(1) / shown.real.sum(1),
+            "mean rating shown, by similarity": (shown.rating * weight).sum(1) / weight.sum(1),
+            "similarity, highest": similar.max(1),
+            "similarity, mean": similar.sum(1) / shown.real.sum(1),
+            "rating of the most similar": np.take_along_axis(shown.rating, similar.argmax(1)[:, None], 1)[:, 0],
+            "item's mean rating": mean,
+            "item's ratings": count,
+            "user's mean rating": user_mean(samples, overall),
+            "user's ratings": samples.n_earlier,
+        }
+    )
+
+
+def lightgbm_reader(
+    split: Split, select, items: np.ndarray, samples: Samples, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """P(like) by gradient-boosted trees on `features`, fitted on validation samples in five folds by user.
+
+    Not on training samples: the graph has their ratings for edges, so that a liked target lies nearer to its
+    user's history than any later one will (Amazon: the mean similarity alone has an AUC of 0.72 on training
+    samples and 0.51 on validation samples), and trees that learn this are worse than none.
+
+    Args:
+        select: maps samples to what is shown of them, the same way for validation and ``samples``.
+
+    Returns:
+        float64 [n_samples], the mean of the five; and that of the validation samples, each from the trees that
+        have not seen its user.
+
+    Raises:
+        InputError: if the validation samples are of one user only.
+    """
+    import lightgbm
+    from sklearn.model_selection import GroupKFold
+
+    valid = split.valid
+    n_users = len(np.unique(valid.user))
+    if n_users < 2:
+        raise InputError("the validation samples are of one user; LightGBM is fitted on some and stopped on others")
+    x, asked = (features(split, select(part), items).to_numpy(np.float64) for part in (valid, samples))
+    folds = list(GroupKFold(min(5, n_users)).split(x, groups=valid.user))
+    made = lightgbm.cv(
+        TREES | SMALL | dict(objective="binary", metric="auc", seed=seed),
+        lightgbm.Dataset(x, valid.liked.astype(float), free_raw_data=False),
+        num_boost_round=500,
+        folds=folds,
+        callbacks=[lightgbm.early_stopping(30, verbose=False)],
+        return_cvbooster=True,
+    )
+    fitted = made["cvbooster"]
+    unseen = np.empty(len(valid))
+    for (_, held_out), trees in zip(folds, fitted.boosters, strict=True):
+        unseen[held_out] = trees.predict(x[held_out], num_iteration=fitted.best_iteration)
+    return np.mean(fitted.predict(asked, num_iteration=fitted.best_iteration), axis=0), unseen

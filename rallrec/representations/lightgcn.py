@@ -1,0 +1,229 @@
+"""Collaborative embeddings: LightGCN (He et al., SIGIR 2020) trained with BPR on the training period."""
+
+import warnings
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ..data.split import Samples, Split
+from ..evaluation.metrics import auc
+from ..infra.cache import Cache, default_cache, digest
+from ..infra.errors import InputError, at_least, one_of
+from ..infra.progress import Progress
+from ..infra.reproducible import reproducible
+from ..readers.vote import vote
+from ..retrieval.retrieve import retrieve
+
+STOP_SAMPLES = 10_000  # validation samples that the epoch is chosen on
+VERSION = 3  # of this file's arithmetic; part of the cache key
+EDGES = ("likes", "all")
+
+
+@dataclass(frozen=True)
+class LightGCN:
+    """A trained graph.
+
+    Attributes:
+        items: float32 [n_items, d]. users: float32 [n_users, d].
+        epoch, loss, recall, agreement: the training curve, [n_checks]: mean BPR loss since the last
+            check; recall@20 of the validation likes of users that the graph knows; AUC of the vote
+            of the most similar history items on validation samples, by which the epoch is chosen.
+    """
+
+    items: np.ndarray
+    users: np.ndarray
+    epoch: np.ndarray
+    loss: np.ndarray
+    recall: np.ndarray
+    agreement: np.ndarray
+
+
+@dataclass(frozen=True)
+class LightGCNSettings:
+    """Settings of `train_lightgcn`.
+
+    Attributes:
+        edges: which training ratings are edges, ``likes`` or ``all``.
+        batch: edges of a step; more where an epoch would have over ``most_steps`` steps, since each
+            step costs a propagation through the whole graph, whatever its batch.
+    """
+
+    dimensions: int = 128
+    layers: int = 3
+    edges: str = "likes"
+    epochs: int = 400
+    patience: int = 8
+    check_every: int = 10
+    batch: int = 8192
+    most_steps: int = 6
+    learning_rate: float = 5e-3
+    decay: float = 1e-2
+    stop_k: int = 10
+    seed: int = 0
+
+
+def lightgcn(split: Split, **settings) -> np.ndarray:
+    """Collaborative embeddings of the items, float32 [n_items, d] (paper, section 2.2.2); see `train_lightgcn`."""
+    return train_lightgcn(split, **settings).items
+
+
+def train_lightgcn(split: Split, cache: Cache | None = None, **settings) -> LightGCN:
+    """Train LightGCN on the ratings that the split lets the graph see.
+
+    Loss (BPR): ``-ln sigmoid(u.i - u.j)`` for an edge (u, i) and an item j that u has not rated,
+    plus L2 decay on the first layer of the three. Stops when the vote's AUC has not risen for
+    ``patience`` checks, and returns the best epoch's embeddings. An answer from the cache if there
+    is one.
+
+    Args:
+        settings: fields of `LightGCNSettings`.
+    """
+    s = LightGCNSettings(**settings)
+    if split.protocol.all_ratings_are_edges:
+        s = replace(s, edges="all")
+    at_least("dimensions", s.dimensions, 1)
+    at_least("layers", s.layers, 0)
+    one_of("edges", s.edges, EDGES)
+    inputs = dict(step="lightgcn", version=VERSION, data=split.data.hash, seen=digest(split.graph_ratings), **asdict(s))
+    if split.protocol.chosen_on_test:
+        inputs["chosen_on"] = digest(split.chosen_on.position)
+    return LightGCN(**(cache or default_cache()).arrays(inputs, lambda: _train(split, s)))
+
+
+def propagate(adjacency: torch.Tensor, first: torch.Tensor, layers: int) -> torch.Tensor:
+    """Mean of the layers ``A^k E`` for k = 0 … layers (LightGCN, eq. 8 with equal weights).
+
+    Args:
+        adjacency: sparse [n, n], symmetric, see `normalised_adjacency`. first: E, [n, d].
+    """
+    total = layer = first
+    for _ in range(layers):
+        layer = _Symmetric.apply(adjacency, layer)
+        total = total + layer
+    return total / (layers + 1)
+
+
+class _Symmetric(torch.autograd.Function):
+    """``A x`` for a symmetric A: its gradient is ``A g``, where torch would transpose and sort A at every step."""
+
+    @staticmethod
+    def forward(ctx, adjacency: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        ctx.adjacency = adjacency
+        return adjacency @ x
+
+    @staticmethod
+    def backward(ctx, gradient: torch.Tensor):
+        return None, ctx.adjacency @ gradient
+
+
+def normalised_adjacency(user: np.ndarray, item: np.ndarray, n_users: int, n_items: int) -> torch.Tensor:
+    """``D^-1/2 A D^-1/2`` of the bipartite graph, sparse CSR [n_users + n_items] squared."""
+    row = np.concatenate([user, item + n_users])
+    column = np.concatenate([item + n_users, user])
+    n = n_users + n_items
+    degree = np.bincount(row, minlength=n)
+    weight = 1 / np.sqrt(degree[row] * degree[column])
+    order = np.lexsort((column, row))
+    start = np.concatenate([[0], np.cumsum(degree)])
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # "CSR support is in beta"
+        return torch.sparse_csr_tensor(
+            torch.as_tensor(start),
+            torch.as_tensor(column[order].astype(np.int64)),
+            torch.as_tensor(weight[order], dtype=torch.float32),
+            (n, n),
+        )
+
+
+def recall_at(users: np.ndarray, items: np.ndarray, held_out: Samples, seen: np.ndarray, k: int = 20) -> float:
+    """Mean recall@k of the held-out likes among all items the user has not rated in ``seen``.
+
+    Args:
+        users, items: embeddings; scored by inner product.
+        seen: positions of ratings whose items are left out; users without any are passed over.
+    """
+    data = held_out.data
+    likes = held_out.liked & np.isin(held_out.user, data.user[seen])
+    who = np.unique(held_out.user[likes])
+    if not len(who):
+        return float("nan")
+    total = 0.0
+    for block in np.array_split(who, len(who) * data.n_items // 20_000_000 + 1):
+        score = users[block] @ items.T
+        rated = seen[np.isin(data.user[seen], block)]
+        score[np.searchsorted(block, data.user[rated]), data.item[rated]] = -np.inf
+        k_used = min(k, score.shape[1])
+        top = np.argpartition(-score, k_used - 1, axis=1)[:, :k_used]
+        relevant = np.zeros(score.shape, bool)
+        mine = likes & np.isin(held_out.user, block)
+        relevant[np.searchsorted(block, held_out.user[mine]), held_out.item[mine]] = True
+        found = np.take_along_axis(relevant, top, axis=1).sum(1)
+        total += (found / np.minimum(relevant.sum(1), k)).sum()
+    return total / len(who)
+
+
+def _train(split: Split, s: LightGCNSettings) -> dict[str, np.ndarray]:
+    data = split.data
+    seen = split.graph_ratings
+    edges = seen[data.liked[seen]] if s.edges == "likes" else seen
+    if not len(edges):
+        raise InputError(f"{data.name}: the graph has no {s.edges!r} edges")
+    user, item = data.user[edges].astype(np.int64), data.item[edges].astype(np.int64)
+    adjacency = normalised_adjacency(user, item, data.n_users, data.n_items)
+    rated = np.sort(data.user[seen].astype(np.int64) * data.n_items + data.item[seen])  # pairs that are no negatives
+    rng = np.random.default_rng(s.seed)
+    n = data.n_users + data.n_items
+    first = torch.nn.Parameter(torch.as_tensor(rng.normal(0, 0.1, (n, s.dimensions)).astype(np.float32)))
+    optimizer = torch.optim.Adam([first], lr=s.learning_rate)
+    judged = split.chosen_on.take(split.chosen_on.draw(STOP_SAMPLES, s.seed))
+    curve, losses, best, best_agreement, stale = [], [], None, -np.inf, 0
+    with reproducible(s.seed), Progress("LightGCN", s.epochs, "epoch") as progress:
+        for epoch in range(1, s.epochs + 1):
+            order = rng.permutation(len(edges))
+            for rows in np.array_split(order, min(s.most_steps, -(-len(order) // s.batch))):
+                rows = np.sort(rows)  # edges of a user, and what memory holds of them, stand together
+                negative = _negatives(rng, user[rows], rated, data.n_items)
+                out = propagate(adjacency, first, s.layers)
+                nodes = [torch.as_tensor(x) for x in (user[rows], item[rows] + data.n_users, negative + data.n_users)]
+                u, i, j = (out[x] for x in nodes)  # [batch, d] each
+                bpr = F.softplus((u * (j - i)).sum(1)).mean()
+                times = torch.bincount(torch.cat(nodes), minlength=n)  # that a node stands in the batch
+                l2 = (times * first.square().sum(1)).sum() / 2 / len(rows)
+                optimizer.zero_grad()
+                (bpr + s.decay * l2).backward()
+                optimizer.step()
+                losses.append(bpr.item())
+            progress.add()
+            if epoch % s.check_every and epoch < s.epochs:
+                continue
+            with torch.no_grad():
+                out = propagate(adjacency, first, s.layers).numpy()
+            users, items = out[: data.n_users], out[data.n_users :]
+            agreement = auc(judged.liked, vote(retrieve(judged, items, s.stop_k)))
+            curve.append((epoch, np.mean(losses), recall_at(users, items, split.valid, seen), agreement))
+            losses.clear()
+            if agreement > best_agreement:
+                best, best_agreement, stale = (users, items), agreement, 0
+            else:
+                stale += 1
+            if stale >= s.patience:
+                break
+    epoch, loss, recall, agreement = np.array(curve).T
+    return dict(users=best[0], items=best[1], epoch=epoch.astype(int), loss=loss, recall=recall, agreement=agreement)
+
+
+def _negatives(rng: np.random.Generator, user: np.ndarray, rated: np.ndarray, n_items: int) -> np.ndarray:
+    """For each user an item drawn from those the user has not rated; a user of everything gets any item."""
+    negative = rng.integers(0, n_items, len(user))
+    drawn = np.arange(len(user))
+    for _ in range(20):
+        pair = user[drawn] * n_items + negative[drawn]
+        order = np.argsort(pair)  # neighbours are searched one after the other, in what the processor has at hand
+        place = np.empty_like(order)
+        place[order] = np.searchsorted(rated, pair[order])
+        drawn = drawn[rated[np.minimum(place, len(rated) - 1)] == pair]
+        if not len(drawn):
+            break
+        negative[drawn] = rng.integers(0, n_items, len(drawn))
+    return negative

@@ -1,0 +1,145 @@
+"""A learned reranker: which items of a history agree with the target's label?
+
+The paper reranks by a rule (recency). LightGBM's lambdarank learns from training samples instead: a
+group is one sample's history, and an item of it is relevant if the user's opinion of it is that of the target.
+
+The ranker does not read how the user rated an item. If it does, it shows liked items beside targets that
+are generally liked, and disliked ones beside others: what is shown is then the target's popularity, and says
+little of the user any more (MovieLens-100K, validation, vote at K = 10: AUC 0.724 with it, 0.748 without).
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from ..data.past import item_statistics
+from ..data.split import Samples, Split
+from ..infra.cache import digest
+from ..infra.errors import at_least
+from .retrieve import Representation, Shown, retrieve, similarities
+from .selectors import rerank
+
+BLOCK = 10_000  # samples whose candidates are in memory at once
+KEPT = 4  # sets of samples whose ranking is kept
+COMPARED = ("txt", "text", "colla", "mix3")  # representations whose similarity the ranker reads
+
+
+@dataclass(frozen=True, eq=False)
+class LearnedReranker:
+    """A fitted ranker; made by `learn_reranker`.
+
+    Attributes:
+        importance: total gain of each feature, largest first.
+        ndcg: NDCG at K on validation samples, of the ranker.
+    """
+
+    split: Split
+    representations: dict[str, Representation]
+    pool: int
+    model: object
+    importance: pd.Series
+    ndcg: float
+    _ranked: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
+
+    def select(self, samples: Samples, k: int) -> Shown:
+        """The K items of each history that are likeliest to agree with the target, the likeliest last."""
+        at_least("k", k, 1)
+        key = digest(samples.position)
+        if key not in self._ranked:  # the same for every K
+            blocks = np.array_split(np.arange(len(samples)), len(samples) // BLOCK + 1)
+            ranked = np.concatenate([self._rank(samples.take(rows)) for rows in blocks])
+            while len(self._ranked) >= KEPT:
+                del self._ranked[next(iter(self._ranked))]
+            self._ranked[key] = ranked
+        position = self._ranked[key][:, :k]
+        position = np.pad(position, ((0, 0), (0, k - position.shape[1])), constant_values=-1)
+        n = (position >= 0).sum(1, keepdims=True)  # the best of them goes last, padding stays at the end
+        column = np.where(np.arange(k) < n, n - 1 - np.arange(k), np.arange(k))
+        return Shown(samples, np.take_along_axis(position, column, 1))
+
+    def _rank(self, samples: Samples) -> np.ndarray:
+        """Candidates, the best first, int64 [n_samples, pool]."""
+        candidates = _candidates(samples, self.representations, self.pool)
+        x = _features(self.split, candidates, self.representations)
+        score = np.full(candidates.position.shape, -np.inf)
+        score[candidates.real] = self.model.predict(x.to_numpy(np.float64))
+        return np.take_along_axis(candidates.position, np.argsort(-score, axis=1, kind="stable"), 1)
+
+
+def learn_reranker(
+    split: Split,
+    representations: dict[str, Representation],
+    k: int = 10,
+    pool: int = 40,
+    n_samples: int = 20_000,
+    seed: int = 0,
+) -> LearnedReranker:
+    """Fit the ranker on training samples, stop on validation.
+
+    Args:
+        representations: by name; those of `COMPARED` are read, ``mix3`` proposes the candidates.
+        k: where NDCG is cut off. pool: candidates a sample: the reranked ``pool`` of `mix3`.
+        n_samples: training samples drawn; a tenth as many of validation.
+    """
+    import lightgbm
+
+    model = lightgbm.LGBMRanker(
+        objective="lambdarank",
+        n_estimators=400,
+        learning_rate=0.05,
+        num_leaves=15,
+        min_child_samples=100,
+        reg_lambda=1.0,
+        lambdarank_truncation_level=2 * k,
+        random_state=seed,
+        deterministic=True,
+        force_row_wise=True,
+        verbosity=-1,
+    )
+    parts = {}
+    for name, part, n in (("train", split.train, n_samples), ("valid", split.valid, n_samples // 10)):
+        samples = part.take(part.draw(n, seed))
+        shown = _candidates(samples, representations, pool)
+        agrees = (shown.liked == samples.liked[:, None])[shown.real].astype(int)
+        parts[name] = _features(split, shown, representations), agrees, shown.real.sum(1)
+    x, y, groups = parts["train"]
+    valid_x, valid_y, valid_groups = parts["valid"]
+    model.fit(
+        x.to_numpy(np.float64),  # without names: LightGBM allows no commas and colons in them
+        y,
+        group=groups,
+        eval_X=valid_x.to_numpy(np.float64),
+        eval_y=valid_y,
+        eval_group=[valid_groups],
+        eval_at=[k],
+        callbacks=[lightgbm.early_stopping(30, verbose=False)],
+    )
+    gain = pd.Series(model.booster_.feature_importance("gain"), index=x.columns).sort_values(ascending=False)
+    ((_, scores),) = model.best_score_.items()
+    return LearnedReranker(split, representations, pool, model, gain, float(scores[f"ndcg@{k}"]))
+
+
+def _candidates(samples: Samples, representations: dict[str, Representation], pool: int) -> Shown:
+    return rerank(retrieve(samples, representations["mix3"], pool))
+
+
+def _features(split: Split, shown: Shown, representations: dict[str, Representation]) -> pd.DataFrame:
+    """One row a candidate (padding left out): what is known of it beside the target."""
+    data, samples, real = split.data, shown.samples, shown.real
+    row = np.nonzero(real)[0]
+    candidate = Samples(data, shown.position[real])
+    mean, count = item_statistics(split, candidate)
+    target_mean, target_count = item_statistics(split, samples)
+    columns = {f"similarity, {n}": similarities(shown, representations[n].parts[0])[real] for n in COMPARED}
+    columns |= {
+        "recency: ratings since": samples.position[row] - candidate.position,
+        "item's mean rating": mean,
+        "item's ratings": count,
+        "target's mean rating": target_mean[row],
+        "target's ratings": target_count[row],
+        "history": samples.n_earlier[row],
+    }
+    if data.timed:
+        columns["recency: days since"] = (data.time[samples.position[row]] - data.time[candidate.position]) / 86_400
+    return pd.DataFrame(columns)

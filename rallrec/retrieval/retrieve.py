@@ -1,0 +1,203 @@
+"""Retrieval from a user's history.
+
+Similarity is computed between the targets and the history of one user at a time, as one matrix
+product; nothing of size n_items x n_items ever exists.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from ..data.dataset import Dataset
+from ..data.split import Samples
+from ..infra.errors import InputError, at_least
+
+TIE = 2**20  # similarities that round to the same multiple of 1/TIE are ties: float32 products differ by less
+BLOCK = 2**18  # similarities that are computed at a time, of one user's samples
+
+
+@dataclass(frozen=True, eq=False)
+class Representation:
+    """What similarity between items means.
+
+    Attributes:
+        parts: float32 [n_items, d_i] each.
+        fusion: ``cosine`` (one part), ``softmax`` (mean of the softmaxes of each part's cosine over
+            the history) or ``halves`` (half of K by the first part, the rest by the second).
+        history: the parts by which items of the history are compared, where they are others (see `shifted`).
+    """
+
+    name: str
+    parts: tuple[np.ndarray, ...]
+    fusion: str = "cosine"
+    history: tuple[np.ndarray, ...] | None = None
+
+    def unit(self) -> "Representation":
+        """The same with rows of unit length (zero rows stay zero)."""
+        history = self.history and tuple(_unit(p) for p in self.history)
+        return replace(self, parts=tuple(_unit(p) for p in self.parts), history=history)
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """The history items that are shown to the reader, in the order of the prompt.
+
+    Attributes:
+        samples: whose histories they are.
+        position: int64 [n_samples, K], positions of the shown ratings; -1 (at the end of a row)
+            where the history is shorter than K.
+    """
+
+    samples: Samples
+    position: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @property
+    def k(self) -> int:
+        return self.position.shape[1]
+
+    @property
+    def real(self) -> np.ndarray:
+        """bool [n_samples, K]: not padding."""
+        return self.position >= 0
+
+    @property
+    def item(self) -> np.ndarray:
+        """int32 [n_samples, K]; meaningless where not `real`."""
+        return self.samples.data.item[self.position]
+
+    @property
+    def rating(self) -> np.ndarray:
+        """float32 [n_samples, K]; meaningless where not `real`."""
+        return self.samples.data.rating[self.position]
+
+    @property
+    def liked(self) -> np.ndarray:
+        """bool [n_samples, K]; meaningless where not `real`."""
+        return self.samples.data.liked[self.position]
+
+    def take(self, rows: np.ndarray) -> "Shown":
+        """The shown items of the samples at ``rows`` (indices or a mask)."""
+        return Shown(self.samples.take(rows), self.position[rows])
+
+
+def shifted(items: Representation, data: Dataset) -> Representation:
+    """The released code's off-by-one: an item of the history is compared by the embedding of the next raw id.
+
+    There row r of the embeddings is movie id r + 1; the target's row is picked right, but the numbers
+    of its most similar rows are taken for movie ids. A next id that does not exist is similar to nothing.
+
+    Raises:
+        InputError: the raw ids are no whole numbers.
+    """
+    ids = data.items["item_id"].to_numpy()
+    if not np.issubdtype(ids.dtype, np.integer):
+        raise InputError(f"{data.name}: item ids are no whole numbers, so there is no next id to shift to")
+    following = pd.Index(ids).get_indexer(ids + 1)
+    history = tuple(np.where(following[:, None] >= 0, part[following], 0) for part in items.parts)
+    return replace(items, name=f"{items.name}, shifted", history=history)
+
+
+def _unit(x: np.ndarray) -> np.ndarray:
+    norm = np.linalg.norm(x, axis=1, keepdims=True)
+    return (x / np.where(norm > 0, norm, 1)).astype(np.float32)
+
+
+def retrieve(samples: Samples, items: np.ndarray | Representation, k: int = 30) -> Shown:
+    """The K history items most similar to the target, most similar first (paper, section 2).
+
+    Args:
+        items: a `Representation`, or a matrix [n_items, d] compared by cosine.
+        k: how many to show; histories that are shorter are shown whole.
+
+    Ties go to the newer rating.
+
+    Raises:
+        InputError: ``k`` < 1, or a matrix whose rows are not the data's items.
+    """
+    at_least("k", k, 1)
+    if isinstance(items, np.ndarray):
+        items = Representation("given", (items,))
+    data = samples.data
+    if any(len(p) != data.n_items for p in items.parts):
+        raise InputError(f"the representation has {len(items.parts[0])} rows; {data.name} has {data.n_items} items")
+    items = items.unit()
+    position = np.full((len(samples), k), -1, np.int64)
+    order = np.argsort(samples.user, kind="stable")
+    users = np.split(order, np.flatnonzero(np.diff(samples.user[order])) + 1)
+    blocks = [
+        block
+        for rows in users
+        for block in np.array_split(rows, len(rows) * samples.n_earlier[rows].max(initial=0) // BLOCK + 1)
+        if len(block)
+    ]
+
+    def one_block(rows: np.ndarray) -> None:
+        first, last = data.start[samples.user[rows[0]]], samples.position[rows].max()
+        history = data.item[first:last]  # [h]
+        earlier = np.arange(last - first) < samples.n_earlier[rows][:, None]  # [t, h]
+        pairs = zip(items.parts, items.history or items.parts, strict=True)
+        cosines = [part[samples.item[rows]] @ other[history].T for part, other in pairs]  # [t, h] each
+        local = _most_similar(cosines, earlier, items.fusion, k)
+        position[rows] = np.where(local >= 0, local + first, -1)
+
+    # products and partitions of a block are too small to share; a thread a block keeps every core busy
+    libraries = threadpool_info()
+    n_threads = max((each["num_threads"] for each in libraries if each["user_api"] == "blas"), default=1)
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(n_threads) as pool:
+        for _ in pool.map(one_block, blocks):  # raises what a thread raised
+            pass
+    return Shown(samples, position)
+
+
+def _most_similar(cosines: list[np.ndarray], earlier: np.ndarray, fusion: str, k: int) -> np.ndarray:
+    """int64 [t, k]: columns of the most similar items, most similar first, -1 where there is none."""
+    if fusion == "cosine":
+        return _top(cosines[0], earlier, k)
+    if fusion == "softmax":  # scaled by the history's length, so that ties mean the same as for cosines
+        weight = earlier.sum(1, keepdims=True) / len(cosines)
+        return _top(sum(_softmax(c, earlier) for c in cosines) * weight, earlier, k)
+    by_text = _top(cosines[0], earlier, k // 2) if k > 1 else np.zeros((len(earlier), 0), np.int64)
+    left = np.concatenate([earlier, np.zeros((len(earlier), 1), bool)], axis=1)  # a spare column for -1
+    np.put_along_axis(left, by_text, False, axis=1)
+    by_colla = _top(cosines[1], left[:, :-1], k - by_text.shape[1])
+    both = np.concatenate([by_text, by_colla], axis=1)
+    return np.take_along_axis(both, np.argsort(both < 0, axis=1, kind="stable"), axis=1)
+
+
+def _top(similarity: np.ndarray, allowed: np.ndarray, k: int) -> np.ndarray:
+    """Columns of the k largest allowed entries of each row, largest first; the later column wins a tie.
+
+    Similarity and column are packed into one integer, so that one partition settles both.
+    """
+    h, none = similarity.shape[1], np.iinfo(np.int64).min
+    key = np.rint(similarity * TIE).astype(np.int64)
+    key <<= 32
+    key |= np.arange(h)
+    np.copyto(key, none, where=~allowed)
+    if h > k:
+        key.partition(h - k, axis=1)
+        key = key[:, h - k :]
+    key.sort(axis=1)
+    key = key[:, ::-1]
+    column = np.where(key == none, -1, key & 0xFFFFFFFF)
+    return np.pad(column, ((0, 0), (0, k - column.shape[1])), constant_values=-1)
+
+
+def _softmax(x: np.ndarray, allowed: np.ndarray) -> np.ndarray:
+    e = np.where(allowed, np.exp(x), 0)
+    return e / np.maximum(e.sum(1, keepdims=True), np.finfo(np.float32).tiny)
+
+
+def similarities(shown: Shown, items: np.ndarray) -> np.ndarray:
+    """Cosine between each sample's target and each of its shown items, float32 [n_samples, K], 0 for padding."""
+    items = _unit(items)
+    out = np.zeros(shown.position.shape, np.float32)
+    for rows in np.array_split(np.arange(len(shown)), len(shown) // 4096 + 1):
+        out[rows] = np.einsum("nd,nkd->nk", items[shown.samples.item[rows]], items[shown.item[rows]])
+    return out * shown.real

@@ -1,0 +1,210 @@
+"""Runs of the notebooks: parameters, outputs, provenance.
+
+A notebook calls `start`, hands its tables, figures and values to the `Run`, and owns nothing.
+Under the runner (`execute`) all outputs go to a staging folder first and appear together when the
+notebook has finished; opened in JupyterLab a notebook shows everything and writes nothing, so that
+turning a knob can't damage the reference run.
+"""
+
+import json
+import os
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from IPython.display import Markdown
+from matplotlib.figure import Figure
+
+from ..data.loading import name_of
+from ..infra.cache import key_of
+from ..infra.errors import at_least, one_of
+from ..infra.files import ROOT
+from ..llm.base import LanguageModel
+from ..profiles import profile
+from ..retrieval.selectors import SELECTORS
+from ..study.knobs import Knobs
+from ..version import VERSION
+from . import figures
+
+LIBRARIES = ("torch", "transformers", "peft", "lightgbm", "faiss-cpu", "pandas", "numpy")
+NOTEBOOKS = (
+    "01_descriptions",
+    "02_text_embeddings",
+    "03_collaborative_embeddings",
+    "04_joint_representation",
+    "05_recommendation",
+    "06_ablations",
+)
+
+
+def output_root() -> Path:
+    """The folder that holds ``papermill_runs/`` and ``figures/``: the repository, or ``RALLREC_OUTPUT``."""
+    return Path(os.environ.get("RALLREC_OUTPUT", ROOT))
+
+
+class Table:
+    """A table as a notebook shows it: whole, without its index; long texts in several lines if ``wrap``."""
+
+    def __init__(self, frame: pd.DataFrame, wrap: bool = False):
+        self.frame, self.wrap = frame, wrap
+
+    def __repr__(self) -> str:
+        return figures.markdown(self.frame)
+
+    def _repr_html_(self) -> str:
+        cells = {"selector": "td, th", "props": f"white-space: {'normal' if self.wrap else 'nowrap'}; font-size: 85%"}
+        left = {"selector": "td, th" if self.wrap else ".col0", "props": "text-align: left"}
+        name = key_of(table=repr(self))[:8]  # pandas would draw a new one at every run
+        return self.frame.style.hide().set_table_styles([cells, left]).set_uuid(name).to_html()
+
+
+class Run:
+    """One execution of one notebook; made by `start`.
+
+    Attributes:
+        settings: the profile's sizes.
+    """
+
+    def __init__(self, notebook: str, dataset: str, llm: str, profile_name: str, seed: int, k: int | None):
+        one_of("notebook", notebook, NOTEBOOKS)
+        self.notebook, self.dataset, self.llm, self.profile_name = notebook, name_of(dataset), llm, profile_name
+        self.settings = profile(profile_name)
+        if k is not None:
+            self.settings = replace(self.settings, k=at_least("K", k, 1), llm_k=k)
+        self.seed = at_least("seed", seed, 0)
+        staging = os.environ.get("RALLREC_STAGING")
+        self._staging = Path(staging) if staging else None
+        self._values: dict[str, float] = {}
+        self._seconds: dict[str, float] = {}
+        figures.use_style()
+
+    def __repr__(self) -> str:
+        libraries = ", ".join(f"{name} {metadata.version(name).split('+')[0]}" for name in LIBRARIES)
+        return (
+            f"{self.notebook} on {self.dataset}: profile {self.profile_name}, LLM {self.llm}, seed {self.seed}\n"
+            f"rallrec {VERSION}, {libraries}"
+        )
+
+    def table(self, name: str, frame: pd.DataFrame, show: pd.DataFrame | None = None, digits: int = 3) -> Table:
+        """Show a table, and keep it as CSV (``frame``, all digits), Markdown and LaTeX (``show``, for reading)."""
+        show = frame if show is None else show
+        show = show.map(lambda v: _cell(v, digits))
+        if self._staging:
+            figures.save_table(frame, show, self._folder() / name)
+        return Table(show)
+
+    def show(self, frame: pd.DataFrame, wrap: bool = False) -> Table:
+        """Show a table without keeping it."""
+        return Table(frame, wrap)
+
+    def figure(self, name: str, figure: Figure) -> None:
+        """Show a figure, and keep it as PNG and PDF, without a date."""
+        if self._staging:
+            figures.save(figure, self._folder() / name)
+        plt.show()
+
+    def sliders(self, knobs: Knobs, k: int):
+        """Sliders for the knobs, in a notebook opened by hand where ipywidgets is installed; otherwise a word."""
+        if self._staging:
+            return Markdown("*Sliders appear here in a notebook that is opened by hand.*")
+        try:
+            from ipywidgets import FloatSlider, IntSlider, interact
+        except ImportError:
+            return Markdown("*For sliders: `pip install ipywidgets`.*")
+
+        def turn(representation: str, selector: str, k: int, recent: float, text: float, colla: float, ssl: float):
+            weights = (text, colla, ssl) if representation == "mix3" else (1, 1, 1)
+            mine = knobs.turn(representation=representation, selector=selector, k=k, recent=recent, weights=weights)
+            return self.show(figures.with_intervals(mine, {"auc": "AUC", "difference": "minus RALLRec's"}))
+
+        weight = {name: FloatSlider(1, min=0, max=3, step=0.25) for name in ("text", "colla", "ssl")}
+        return interact(
+            turn,
+            representation=list(knobs.representations)[::-1],
+            selector=SELECTORS[::-1],
+            k=IntSlider(k, min=1, max=50),
+            recent=FloatSlider(1 / 3, min=0, max=1, step=1 / 12),
+            **weight,
+        )
+
+    def say(self, text: str) -> Markdown:
+        """A sentence whose numbers come from the run."""
+        return Markdown(text)
+
+    @contextmanager
+    def timed(self, row: str, llm: LanguageModel | None = None):
+        """Keep the seconds that a table's row takes, for ``metrics.json``: not shown, since each run has its own.
+
+        Of a row that asks an ``llm`` only if it had to answer: reading the cache takes no time worth telling.
+        """
+        began, paid = time.monotonic(), llm.paid if llm else 0
+        yield
+        if llm is None or llm.paid > paid:
+            self._seconds[row] = round(time.monotonic() - began, 1)
+
+    def record(self, **values) -> None:
+        """Keep named values (numbers, or nested dicts of them) for ``metrics.json``."""
+        self._values |= flat(values)
+        if self._staging:
+            _write_json(self._staging / "metrics.json", self._values)
+            _write_json(self._staging / "seconds.json", self._seconds)
+
+    def _folder(self) -> Path:
+        folder = self._staging / "figures"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+
+def _cell(value, digits: int) -> str:
+    """A table's cell for reading: fixed digits for fractions, thousands apart for counts, a dash for NaN."""
+    if isinstance(value, float | np.floating):
+        return "–" if np.isnan(value) else f"{value:.{digits}f}"
+    return f"{value:,}" if isinstance(value, int | np.integer) else str(value)
+
+
+def start(notebook: str, dataset: str, llm: str, profile: str = "quick", seed: int = 0, k: int | None = None) -> Run:
+    """Begin a notebook: check its parameters, set the style of figures.
+
+    Args:
+        k: history items to show, in the place of the profile's.
+
+    Raises:
+        InputError: an unknown notebook, data set or profile, a seed below 0, a k below 1.
+    """
+    return Run(notebook, dataset, llm, profile, seed, k)
+
+
+def flat(values: dict, prefix: str = "") -> dict[str, float]:
+    """Nested dicts as one: ``{"a": {"b": 1}}`` becomes ``{"a/b": 1}``; rounded to 6 digits."""
+    out = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            out |= flat(value, f"{prefix}{name}/")
+        elif hasattr(value, "value"):
+            out |= flat({name: value.value}, prefix)
+        else:
+            number = value.item() if isinstance(value, np.generic) else value
+            if number != number:  # JSON has no NaN; what could not be measured is left out
+                continue
+            out[prefix + name] = round(number, 6) if isinstance(number, float) else number
+    return out
+
+
+def read_metrics(dataset: str) -> dict:
+    """A data set's ``metrics.json``; empty where there is none."""
+    path = output_root() / "papermill_runs" / dataset / "metrics.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def values_of(metrics: dict) -> dict[str, float]:
+    """All recorded values, named ``notebook/name``."""
+    return {f"{n}/{k}": v for n, part in metrics.get("notebooks", {}).items() for k, v in part["values"].items()}
+
+
+def _write_json(path: Path, content: dict) -> None:
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
