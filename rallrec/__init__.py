@@ -1,42 +1,45 @@
-"""rallrec: a reproducible study of RALLRec, retrieval-augmented LLM recommendation."""
+"""rallrec: a reproducible study of RALLRec, retrieval-augmented LLM recommendation.
 
-from .data.loading import load
-from .data.split import split
-from .evaluation.catalogue import Catalogue
-from .evaluation.metrics import compare, evaluate, results_table
-from .infra.errors import InputError
-from .llm.opening import language_model
-from .readers.llm import recommend
-from .readers.vote import vote
-from .representations.alignment import align
-from .representations.lightgcn import lightgcn
-from .representations.mixture import mix, represent
-from .representations.text import describe, plain
-from .retrieval.retrieve import retrieve
-from .retrieval.selectors import rerank, select
-from .runs.run import start
+The rooms, from what knows nothing of the others to what uses them all: `infra`, `data`, `llm`, `retrieval`,
+`evaluation`, `readers`, `representations`, `pipeline` (the paper's steps, top to bottom), `study`, `runs`.
+Public names are loaded when they are first used, so that ``import rallrec`` is quick.
+"""
+
+from importlib import import_module
+
 from .version import VERSION
 
+_FROM = {
+    "data.loading": ("load",),
+    "data.split": ("split",),
+    "evaluation.catalogue": ("Catalogue",),
+    "evaluation.metrics": ("compare", "evaluate", "results_table"),
+    "infra.errors": ("InputError",),
+    "llm.opening": ("language_model",),
+    "pipeline": ("warm_items",),
+    "readers.llm": ("recommend",),
+    "readers.reasoning": ("merge", "reason"),
+    "readers.vote": ("vote",),
+    "representations.alignment": ("align",),
+    "representations.lightgcn": ("lightgcn",),
+    "representations.mixture": ("mix", "represent"),
+    "representations.text": ("describe", "plain"),
+    "retrieval.retrieve": ("retrieve",),
+    "retrieval.selectors": ("rerank", "select"),
+    "runs.run": ("start",),
+}
+_HOME = {name: module for module, names in _FROM.items() for name in names}
 __version__ = VERSION
-__all__ = [
-    "Catalogue",
-    "InputError",
-    "align",
-    "compare",
-    "describe",
-    "evaluate",
-    "language_model",
-    "lightgcn",
-    "load",
-    "mix",
-    "plain",
-    "recommend",
-    "represent",
-    "rerank",
-    "results_table",
-    "retrieve",
-    "select",
-    "split",
-    "start",
-    "vote",
-]
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str):
+    if name not in _HOME:
+        raise AttributeError(f"module 'rallrec' has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value  # the next look finds it at once
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
