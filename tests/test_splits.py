@@ -8,7 +8,7 @@ import rallrec as rr
 from rallrec.data import split as splits
 from rallrec.data.dataset import build
 from rallrec.data.past import item_statistics
-from rallrec.data.split import PROTOCOLS, Protocol
+from rallrec.data.split import PROTOCOLS, Protocol, Samples
 
 
 def test_parts_are_eight_one_one_in_time_order(tiny, tiny_split):
@@ -48,9 +48,42 @@ def test_certificate_is_clean_and_notices_a_leak(tiny_split):
     leaking = replace(tiny_split, graph_ratings=np.append(tiny_split.graph_ratings, tiny_split.test.position[0]))
     with pytest.raises(rr.InputError, match="no target of validation or test is in the graph"):
         leaking.certificate()
-    swapped = replace(tiny_split, train=tiny_split.test, test=tiny_split.train)
-    with pytest.raises(rr.InputError, match="leakage"):
-        swapped.certificate()
+
+
+def _backwards(split):
+    data = replace(split.data, time=split.data.time[::-1])
+    return dict(data=data) | {part: Samples(data, getattr(split, part).position) for part in ("train", "valid", "test")}
+
+
+LEAKS = {
+    "no target of validation or test is in the graph": lambda s: dict(
+        graph_ratings=np.append(s.graph_ratings, s.test.position[0])
+    ),
+    "no target of validation or test is among the training ratings": lambda s: dict(
+        train_ratings=np.append(s.train_ratings, s.valid.position[-1])
+    ),
+    "no sample is in two parts": lambda s: dict(
+        valid=Samples(s.data, np.append(s.valid.position, s.train.position[0]))
+    ),
+    "no choice is made on test samples": lambda s: dict(chosen_on=s.test),
+    "every training sample precedes every validation sample": lambda s: dict(train=s.valid, valid=s.train),
+    "every validation sample precedes every test sample": lambda s: dict(valid=s.test, test=s.valid),
+    "every history rating is no later than its target": _backwards,
+    "ratings of a user are in time order": _backwards,
+    "every rating in the graph precedes validation and test": lambda s: dict(
+        graph_ratings=np.append(s.graph_ratings, s.valid.position[-1])
+    ),
+}
+
+
+@pytest.mark.parametrize("check", LEAKS)
+def test_each_check_of_the_certificate_notices_its_leak(tiny_split, check):
+    """Under another protocol violations are counted rather than refused."""
+    assert set(LEAKS) == set(tiny_split.certificate().check)
+    counted = replace(tiny_split, protocol=Protocol(id_shift=True), **LEAKS[check](tiny_split)).certificate()
+    assert counted.set_index("check").violations[check] > 0
+    with pytest.raises(rr.InputError, match=r"leakage: .* is violated [1-9]"):
+        replace(tiny_split, **LEAKS[check](tiny_split)).certificate()
 
 
 def test_a_draw_is_paired_and_repeatable(tiny_split):
@@ -110,6 +143,13 @@ def test_without_time_each_user_gives_one_sample_and_the_graph_no_held_out_targe
     held_out = np.concatenate([split.valid.position, split.test.position])
     assert set(held_out) == set(range(untimed.n_ratings)) - set(split.graph_ratings)
     assert "no time" in split.sentence()
+
+
+def test_without_time_a_user_in_two_parts_is_a_leak(untimed):
+    split = rr.split(untimed)
+    another = untimed.start[split.valid.user[0]] + 1  # of a user who validates
+    with pytest.raises(rr.InputError, match="'no user has samples in two parts' is violated 1 times"):
+        replace(split, train=Samples(untimed, np.append(split.train.position, another))).certificate()
 
 
 def test_the_shuffle_does_not_depend_on_the_order_of_the_rows(untimed, tiny):

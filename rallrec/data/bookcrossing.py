@@ -43,16 +43,49 @@ def bookcrossing(min_item_ratings: int = 10, min_user_ratings: int = 5, like_abo
         min_item_ratings, min_user_ratings: books with fewer ratings are left out, then users with fewer.
         like_above: the paper's likes are ratings of 5 and more.
     """
-    files = members(BX)
-    notes = []
-    ratings, broken = _records(*files["ratings"], ("User-ID", "ISBN", "Book-Rating"))
-    books, broken_books = _records(
-        *files["books"], ("ISBN", "Book-Title", "Book-Author", "Year-Of-Publication", "Publisher")
+    ratings, books, users, notes = _tables()
+    ratings, books, users, more = _sound(ratings, books, users)
+    ratings = rated_between(ratings, "item_id", min_item_ratings)
+    ratings = rated_between(ratings, "user_id", min_user_ratings)
+    if not len(ratings):
+        raise InputError(f"bookcrossing: no rating passes {min_item_ratings=} and {min_user_ratings=}; lower them")
+    return build(
+        "bookcrossing",
+        ratings,
+        _items(books[books["ISBN"].isin(ratings["item_id"])]),
+        _readers(users, np.unique(ratings["user_id"])),
+        scale=(0, 10),
+        like_above=like_above,
+        words=WORDS,
+        item_attributes=("author", "year", "publisher"),
+        user_attributes=("age", "location"),
+        timed=False,
+        beside_title="author",
+        category=("author", None),
+        notes=(*notes, *more),
     )
-    users, broken_users = _records(*files["users"], ("User-ID", "Location", "Age"))
-    for n, what in ((broken, "ratings"), (broken_books, "books"), (broken_users, "users")):
-        if n:
-            notes.append(f"{n:,} unreadable records of {what} are left out.")
+
+
+def _tables() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, list[str]]:
+    """Ratings, books and users as text, and how many records could not be read."""
+    files, tables, notes = members(BX), [], []
+    for what, columns in (
+        ("ratings", ("User-ID", "ISBN", "Book-Rating")),
+        ("books", ("ISBN", "Book-Title", "Book-Author", "Year-Of-Publication", "Publisher")),
+        ("users", ("User-ID", "Location", "Age")),
+    ):
+        table, broken = _records(*files[what], columns)
+        tables.append(table)
+        if broken:
+            notes.append(f"{broken:,} unreadable records of {what} are left out.")
+    return *tables, notes
+
+
+def _sound(
+    ratings: pd.DataFrame, books: pd.DataFrame, users: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, list[str]]:
+    """Ratings on the scale of known books, the last of each pair; each book and user once; what was left out."""
+    notes = []
     ratings.columns = ["user_id", "item_id", "rating"]
     number = pd.to_numeric(ratings["rating"], errors="coerce")
     sound = number.between(0, 10) & (number % 1 == 0) & _is_id(ratings["user_id"])
@@ -64,41 +97,33 @@ def bookcrossing(min_item_ratings: int = 10, min_user_ratings: int = 5, like_abo
     users = users[~users["User-ID"].duplicated()].set_index("User-ID")
     known = ratings["item_id"].isin(books["ISBN"])
     notes.append(f"{(~known).sum():,} of {len(ratings):,} ratings name a book that the books file lacks: left out.")
-    ratings = ratings[known].drop_duplicates(["user_id", "item_id"], keep="last")
-    ratings = rated_between(ratings, "item_id", min_item_ratings)
-    ratings = rated_between(ratings, "user_id", min_user_ratings)
-    if not len(ratings):
-        raise InputError(f"bookcrossing: no rating passes {min_item_ratings=} and {min_user_ratings=}; lower them")
-    books = books[books["ISBN"].isin(ratings["item_id"])]
-    readers = pd.DataFrame({"user_id": np.unique(ratings["user_id"])})
-    profile = users.reindex(readers["user_id"])
-    age = pd.to_numeric(profile["Age"], errors="coerce")
+    return ratings[known].drop_duplicates(["user_id", "item_id"], keep="last"), books, users, notes
+
+
+def _items(books: pd.DataFrame) -> pd.DataFrame:
+    """The data set's items: markup and control characters gone, an impossible year empty."""
     year = books["Year-Of-Publication"]
-    return build(
-        "bookcrossing",
-        ratings,
-        pd.DataFrame(
-            {
-                "item_id": books["ISBN"],
-                "title": books["Book-Title"].map(_clean),
-                "author": books["Book-Author"].map(_clean),
-                "year": year.where(year.str.fullmatch(r"1[4-9]\d\d|20\d\d"), ""),
-                "publisher": books["Publisher"].map(_clean),
-            }
-        ),
-        readers.assign(
-            age=[f"{a:.0f}" if 5 <= a <= 100 else "" for a in age],
-            location=[_clean(place) if isinstance(place, str) else "" for place in profile["Location"]],
-        ),
-        scale=(0, 10),
-        like_above=like_above,
-        words=WORDS,
-        item_attributes=("author", "year", "publisher"),
-        user_attributes=("age", "location"),
-        timed=False,
-        beside_title="author",
-        category=("author", None),
-        notes=tuple(notes),
+    return pd.DataFrame(
+        {
+            "item_id": books["ISBN"],
+            "title": books["Book-Title"].map(_clean),
+            "author": books["Book-Author"].map(_clean),
+            "year": year.where(year.str.fullmatch(r"1[4-9]\d\d|20\d\d"), ""),
+            "publisher": books["Publisher"].map(_clean),
+        }
+    )
+
+
+def _readers(users: pd.DataFrame, user_id: np.ndarray) -> pd.DataFrame:
+    """The data set's users, those of ``user_id``: an age outside 5 to 100 is empty, as is what ``users`` lacks."""
+    profile = users.reindex(user_id)
+    age = pd.to_numeric(profile["Age"], errors="coerce")
+    return pd.DataFrame(
+        {
+            "user_id": user_id,
+            "age": [f"{a:.0f}" if 5 <= a <= 100 else "" for a in age],
+            "location": [_clean(place) if isinstance(place, str) else "" for place in profile["Location"]],
+        }
     )
 
 

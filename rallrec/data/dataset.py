@@ -5,13 +5,13 @@ everywhere inside; raw ids live in their columns and appear only when reading an
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from ..infra.cache import digest, key_of
+from ..infra.cache import key_of
 from ..infra.errors import InputError
 
 EXACT = 2**53  # below it a float holds every whole number
@@ -104,17 +104,22 @@ class Dataset:
 
     @cached_property
     def hash(self) -> str:
-        """Short digest of everything that results can depend on."""
-        arrays = [digest(a) for a in (self.user, self.item, self.rating, self.time)]
-        tables = [t.to_csv(index=False) for t in (self.items, self.users)]
-        untimed = {} if self.timed else {"timed": False}
-        return key_of(arrays=arrays, tables=tables, scale=self.scale, like_above=self.like_above, **untimed)[:16]
+        """Short digest of everything that results can depend on: of every field but the name and the notes."""
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("name", "notes")}
+        return key_of(**{name: _plain(value) for name, value in values.items()})[:16]
 
     def __repr__(self) -> str:
         return (
             f"{self.name}: {self.n_ratings:,} ratings by {self.n_users:,} users of {self.n_items:,} "
             f"{self.words.items}, {self.liked.mean():.1%} likes"
         )
+
+
+def _plain(value):
+    """A field's value as `key_of` takes it."""
+    if isinstance(value, pd.DataFrame):
+        return value.to_csv(index=False, lineterminator="\n")
+    return asdict(value) if is_dataclass(value) else value
 
 
 def build(name: str, ratings: pd.DataFrame, items: pd.DataFrame, users: pd.DataFrame, **settings) -> Dataset:

@@ -1,6 +1,8 @@
 """Data sets by their names."""
 
 from collections.abc import Callable
+from functools import partial
+from inspect import signature
 from pathlib import Path
 
 from ..infra.errors import InputError
@@ -34,12 +36,11 @@ def load(name: str, **options) -> Dataset:
     Raises:
         InputError: an unknown name or option; a file that is missing, altered or has a broken line.
     """
-    try:
-        return LOADERS[name](**options) if name in LOADERS else own_data(own_folder(name), **options)
-    except TypeError as e:
-        if "unexpected keyword argument" not in str(e):
-            raise
-        raise InputError(f"data set {name} takes no option {str(e).split(chr(39))[1]!r}") from e
+    reader = LOADERS[name] if name in LOADERS else partial(own_data, own_folder(name))
+    known = list(signature(reader).parameters)
+    if unknown := [option for option in options if option not in known]:
+        raise InputError(f"data set {name} takes no option {unknown[0]!r}; it takes: {', '.join(known) or 'none'}")
+    return reader(**options)
 
 
 def name_of(dataset: str) -> str:

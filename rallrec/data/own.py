@@ -36,13 +36,27 @@ def own_data(folder: Path, like_above: float | None = None) -> Dataset:
     """
     folder = Path(folder)
     settings = _settings(folder / SETTINGS)
+    ratings, items, users = _tables(folder)
+    ratings, timed, notes = _ratings(ratings, items, folder)
+    users, more = _profiles(users, ratings)
+    settings, last = _completed(settings, like_above, ratings, items, users, folder)
+    return build(
+        folder.resolve().name,
+        ratings,
+        items.map(one_line),
+        users.map(one_line),
+        timed=timed,
+        notes=(*notes, *more, *last),
+        **settings,
+    )
+
+
+def _tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Ratings, items and users as text; no id is twice among items or users, and every item has a title."""
     ratings = _table(folder / RATINGS, ("user_id", "item_id", "rating"))
     items = _table(folder / ITEMS, ("item_id", "title"))
-    users = (
-        _table(folder / USERS, ("user_id",)) if (folder / USERS).exists() else pd.DataFrame({"user_id": []}, dtype=str)
-    )
-    notes: list[str] = []
-
+    has_users = (folder / USERS).exists()
+    users = _table(folder / USERS, ("user_id",)) if has_users else pd.DataFrame({"user_id": []}, dtype=str)
     for table, column, file in ((items, "item_id", ITEMS), (users, "user_id", USERS)):
         if (twice := table[column].duplicated()).any():
             row = int(np.flatnonzero(twice)[0])
@@ -51,9 +65,16 @@ def own_data(folder: Path, like_above: float | None = None) -> Dataset:
             )
     if (empty := items["title"] == "").any():
         raise InputError(f"{folder / ITEMS}:{np.flatnonzero(empty)[0] + 2}: the title is empty")
+    if not len(ratings):
+        raise InputError(f"{folder / RATINGS} holds no rating")
+    return ratings, items, users
 
+
+def _ratings(ratings: pd.DataFrame, items: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame, bool, list[str]]:
+    """The ratings to use, as numbers; whether their times are known; what was left out or mended."""
+    notes = []
     ratings["rating"] = _numbers(ratings["rating"], folder / RATINGS)
-    timed = "time" in ratings and (ratings["time"] != "").any()
+    timed = "time" in ratings and bool((ratings["time"] != "").any())
     if timed:
         ratings["time"] = _seconds(ratings["time"], folder / RATINGS)
         if (np.diff(ratings["time"]) < 0).any():
@@ -62,7 +83,6 @@ def own_data(folder: Path, like_above: float | None = None) -> Dataset:
         notes.append(
             "No times are known: each user's ratings are shuffled with a fixed seed, and the last is the target."
         )
-
     unknown = ~ratings["item_id"].isin(items["item_id"])
     if unknown.all():
         raise InputError(f"{folder / RATINGS}: no item_id is listed in {ITEMS}; the two must use the same ids")
@@ -81,26 +101,40 @@ def own_data(folder: Path, like_above: float | None = None) -> Dataset:
         notes.append(
             f"{n - len(ratings):,} ratings of a pair that is rated again {'later' if timed else 'below'} are left out."
         )
+    return ratings, timed, notes
 
+
+def _profiles(users: pd.DataFrame, ratings: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """A row for every user who rates, empty where ``users`` has none; what was added."""
     new = sorted(set(ratings["user_id"]) - set(users["user_id"]))
-    if new and len(users):
-        notes.append(f"{len(new):,} users have no row in {USERS}: their profile is empty.")
-    users = pd.concat([users, pd.DataFrame({"user_id": new})], ignore_index=True).fillna("")
+    notes = [f"{len(new):,} users have no row in {USERS}: their profile is empty."] if new and len(users) else []
+    return pd.concat([users, pd.DataFrame({"user_id": new})], ignore_index=True).fillna(""), notes
 
-    low, high = settings.pop("scale", (float(ratings["rating"].min()), float(ratings["rating"].max())))
-    configured = settings.pop("like_above", None)
-    above = configured if like_above is None else like_above
+
+def _completed(
+    settings: dict,
+    like_above: float | None,
+    ratings: pd.DataFrame,
+    items: pd.DataFrame,
+    users: pd.DataFrame,
+    folder: Path,
+) -> tuple[dict, list[str]]:
+    """The settings as fields of `Dataset`, with defaults for what is not set; what was assumed."""
+    notes = []
+    low, high = settings.get("scale", (float(ratings["rating"].min()), float(ratings["rating"].max())))
+    above = settings.get("like_above") if like_above is None else like_above
     if above is None:
         above = (low + high) / 2
         notes.append(f"{SETTINGS} sets no like_above: ratings above the middle of the scale, {above:g}, are likes.")
     if "category" in settings:
-        settings["category"] = (settings["category"], ", ")
-    settings = {
+        settings = settings | {"category": (settings["category"], ", ")}
+    defaults = {
         "item_attributes": tuple(c for c in items if c not in ("item_id", "title")),
         "user_attributes": tuple(c for c in users if c != "user_id"),
         "beside_title": "year" if "year" in items else None,
         "category": ("genres", ", ") if "genres" in items else None,
-    } | settings
+    }
+    settings = defaults | settings | {"scale": (low, high), "like_above": above}
     shown = [("item_attributes", c, items, ITEMS) for c in settings["item_attributes"]]
     shown += [("user_attributes", c, users, USERS) for c in settings["user_attributes"]]
     shown += [("beside_title", settings["beside_title"], items, ITEMS)] if settings["beside_title"] else []
@@ -108,19 +142,7 @@ def own_data(folder: Path, like_above: float | None = None) -> Dataset:
     for key, column, table, file in shown:
         if column not in table:
             raise InputError(f"{folder / SETTINGS}: {key} names {column!r}; {file} has {', '.join(table)}")
-    if not len(ratings):
-        raise InputError(f"{folder / RATINGS} holds no rating")
-    return build(
-        folder.resolve().name,
-        ratings,
-        items.map(one_line),
-        users.map(one_line),
-        scale=(low, high),
-        like_above=above,
-        timed=timed,
-        notes=tuple(notes),
-        **settings,
-    )
+    return settings, notes
 
 
 def _settings(path: Path) -> dict:

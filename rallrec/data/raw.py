@@ -107,7 +107,7 @@ def download(archive: Archive) -> Path:
     mend = f"fetch {archive.url} and place it at {target}"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with alone(archive.name):
+        with alone(target):
             if not target.exists():  # unless another process was first
                 _receive(archive.url, part)
                 _check(archive, part)

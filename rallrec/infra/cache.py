@@ -89,12 +89,8 @@ class Cache:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = NORMAL")
             db.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, value BLOB, checksum BLOB)")
-            if db.execute("PRAGMA user_version").fetchone() == (0,):  # checksums of values alone
-                with db:
-                    db.create_function("of_value", 1, lambda v: _checksum("", v) if isinstance(v, bytes) else None)
-                    db.create_function("of_row", 2, _checksum)
-                    db.execute("UPDATE answers SET checksum = of_row(key, value) WHERE checksum = of_value(value)")
-                    db.execute("PRAGMA user_version = 1")
+            if db.execute("PRAGMA user_version").fetchone() == (0,):  # a new cache; else nothing is written
+                db.execute("PRAGMA user_version = 1")
         except (*FAILURES, OSError) as e:
             raise self._refused("used", e) from e
         return db

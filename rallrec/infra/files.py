@@ -1,12 +1,15 @@
 """Where things lie, whatever the working directory, and one process at a time where two would do the same work."""
 
-import fcntl
+import glob
+import hashlib
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -33,31 +36,51 @@ def fresh() -> bool:
 
 
 @contextmanager
-def alone(what: str) -> Iterator[None]:
-    """Be the only process with this data folder that makes ``what``, waiting, with a word, as long as another does.
+def alone(what: str | Path) -> Iterator[Path]:
+    """Be the only process with this data folder that makes ``what``, and wait, with one line, while another does.
 
     The system frees the lock when its process ends, however that ends.
+
+    Args:
+        what: a name, or the path of what is made: paths of the same name in different folders are different things.
+
+    Yields:
+        The lock's file.
+    Raises:
+        OSError: the data folder can't be written.
+        RuntimeError: this thread makes ``what`` already, so waiting would never end.
     """
     folder = data_dir() / "locks"
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / what, "a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"another process makes {what}; waiting for it", flush=True)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    path = folder / (what if isinstance(what, str) else f"{what.name}-{_digest(what)}")
+    lock = FileLock(path, fallback_to_soft=False)  # a soft lock would outlive its process
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        print(f"another process makes {what if isinstance(what, str) else what.name}; waiting for it", flush=True)
+        lock.acquire()
+    try:
+        yield path
+    finally:
+        lock.release()
 
 
 @contextmanager
 def workplace(final: Path) -> Iterator[Path]:
     """A temporary folder beside ``final``, for one process at a time to make it in and to rename it from there.
 
-    What killed processes left in theirs is deleted first.
+    What killed processes left in theirs is deleted first. The folder's name tells whose lock it lies under,
+    so that nobody else's is taken for such a leftover.
     """
-    with alone(final.name):
+    with alone(final) as lock:
         final.parent.mkdir(parents=True, exist_ok=True)
-        for left in final.parent.glob(f".{final.name}-*"):
+        prefix = f".{final.name}-{_digest(lock)}-"
+        for left in final.parent.glob(f"{glob.escape(prefix)}*"):
             shutil.rmtree(left, ignore_errors=True)
-        with tempfile.TemporaryDirectory(dir=final.parent, prefix=f".{final.name}-") as tmp:
+        with tempfile.TemporaryDirectory(dir=final.parent, prefix=prefix) as tmp:
             yield Path(tmp)
+
+
+def _digest(path: Path) -> str:
+    """Eight hex digits that tell a path from others of the same name."""
+    return hashlib.sha256(os.fsencode(path.parent.resolve() / path.name)).hexdigest()[:8]
