@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
 import torch
-from transformers import TopPLogitsWarper
 
 import rallrec as rr
-from rallrec.llm.local import Sampler, nucleus
+from rallrec.llm.local import Sampler
 from rallrec.readers import prompts
 from rallrec.readers.reasoning import merge, missing, reason, stated
 
@@ -113,14 +112,8 @@ def test_a_cold_sample_is_the_greedy_text(llm):
 def test_samples_have_the_models_probabilities():
     scores, n = torch.tensor([[2.0, 1.0, 0.5, -1.0, -3.0]]), 20_000
     drawn = Sampler(list(range(n)), 0.7, 0.9)(None, scores.expand(n, -1)).argmax(1)
-    allowed = nucleus(scores / 0.7, 0.9).softmax(1)[0].numpy()
+    p = (scores / 0.7).softmax(1)[0].numpy()
+    allowed = np.where(np.cumsum(p) - p < 0.9, p, 0)  # the likeliest first, until they have 0.9
+    assert 1 < (allowed > 0).sum() < 5
     share = np.bincount(drawn.numpy(), minlength=5) / n
-    assert share == pytest.approx(allowed, abs=4 * 0.5 / n**0.5)
-
-
-@pytest.mark.parametrize("top_p", [0.1, 0.5, 0.95, 1.0])
-@pytest.mark.parametrize("likeliest", [3, 1024])
-def test_the_nucleus_is_that_of_transformers(top_p, likeliest):
-    scores = torch.randn(6, 50, generator=torch.Generator().manual_seed(0)) * 3
-    expected = TopPLogitsWarper(top_p)(None, scores) if top_p < 1 else scores
-    assert nucleus(scores, top_p, likeliest).equal(expected)
+    assert share == pytest.approx(allowed / allowed.sum(), abs=4 * 0.5 / n**0.5)

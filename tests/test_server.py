@@ -10,6 +10,7 @@ import torch
 import rallrec as rr
 from rallrec.infra.cache import Cache
 from rallrec.llm.server import ServerModel, ServerSettings
+from rallrec.readers import adapter as finetuning
 from rallrec.readers.adapter import adapter
 
 TEXTS = ["a", "The film is called Alien.", "History: Yes No? " * 5, "x y z", "The film (1999): Yes\nAlien:"]
@@ -23,6 +24,7 @@ class Server(ThreadingHTTPServer):
         troubles: what befalls the next requests: an HTTP status, or ``hang up``.
         hidden: tokens that are left out of the likeliest.
         content: what every request gets instead of an answer.
+        asked: the requests that were answered.
     """
 
     daemon_threads = True
@@ -32,6 +34,7 @@ class Server(ThreadingHTTPServer):
         self.llm, self.troubles, self.hidden, self.answered = llm, [], (), 0
         self.busy, self.busiest, self.content = 0, 0, None
         self.served, self.keys, self.lock = ["tiny", "ml-100k"], set(), threading.Lock()
+        self.asked = []
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
@@ -81,16 +84,17 @@ class Handler(BaseHTTPRequestHandler):
         llm, chat = self.server.llm, "messages" in asked
         with self.server.lock:
             self.server.answered += 1
+            self.server.asked.append(asked)
             if "input" in asked:
                 ((_, row),) = next(llm._embed([asked["input"]]))
                 return {"object": "list", "model": "", "data": [{"index": 0, "embedding": row.tolist()}]}
             prompt = llm.chat(asked["messages"][0]["content"]) if chat else asked["prompt"]
             n = asked.get("top_logprobs") if chat else asked.get("logprobs")
             if not n:
-                ((_, text),) = next(
-                    llm._generate([prompt], max_new_tokens=asked["max_tokens"], temperature=0.0, top_p=1.0, seed=0)
-                )
-                choice = {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
+                settings = dict(temperature=asked["temperature"], top_p=asked["top_p"], seed=asked["seed"])
+                several = dict(n=asked.get("n", 1), max_new_tokens=asked["max_tokens"])
+                ((_, texts),) = next(llm._sample([prompt], **several, **settings))
+                choices = [{"message": {"role": "assistant", "content": t}} if chat else {"text": t} for t in texts]
             else:
                 ids = llm.tokens([prompt])
                 logp = llm._log_probabilities(ids, [[len(ids[0]) - 1]])[0, 0]
@@ -103,7 +107,9 @@ class Handler(BaseHTTPRequestHandler):
                     choice["message"] = {"role": "assistant", "content": content[0]["token"]}
                 else:
                     choice = {"text": "", "logprobs": {"top_logprobs": [top]}}
-        return {"id": "0", "object": "", "created": 0, "model": "", "choices": [{"index": 0, **choice}]}
+                choices = [choice]
+        choices = [{"index": i, **choice} for i, choice in enumerate(choices)]
+        return {"id": "0", "object": "", "created": 0, "model": "", "choices": choices}
 
 
 @pytest.fixture
@@ -133,6 +139,18 @@ def test_a_users_turn_goes_through_the_chat_format(remote, llm):
     ours, theirs = [remote.chat(t) for t in TEXTS], [llm.chat(t) for t in TEXTS]
     assert remote.choose(ours) == pytest.approx(llm.choose(theirs), abs=1e-6)
     assert remote.generate(ours, 8) == llm.generate(theirs, 8)
+    assert remote.sample(ours, 2, 4) == llm.sample(theirs, 2, 4)
+
+
+def test_what_is_sampled_is_asked_for_with_all_its_settings(remote, server, llm):
+    settings = dict(max_new_tokens=6, temperature=1.5, top_p=0.9, seed=3)
+    assert remote.sample(TEXTS, 3, **settings) == llm.sample(TEXTS, 3, **settings)
+    assert remote.generate(TEXTS[:2], **settings) == llm.generate(TEXTS[:2], **settings)
+    told = {"model": "tiny", "max_tokens": 6, "temperature": 1.5, "top_p": 0.9, "seed": 3}
+    assert sorted(asked["prompt"] for asked in server.asked) == sorted([*TEXTS, *TEXTS[:2]])
+    for asked in server.asked:
+        asked.pop("prompt")
+        assert asked in (told | {"n": 3}, told)
 
 
 def test_an_answer_is_paid_for_once_and_survives_what_stops_the_run(remote, server):
@@ -167,14 +185,17 @@ def test_options_that_no_answer_holds_are_an_error(remote, server):
     server.hidden = (" Yes", " No")
     with pytest.raises(rr.InputError, match="RALLREC_TOP"):
         remote.choose(TEXTS)
-    assert remote.missing("choose", TEXTS, options=[" Yes", " No"]) == len(TEXTS)  # nothing of it is kept
+    assert remote.paid == 0  # nothing of it is kept
+    server.hidden = ()
+    remote.choose(TEXTS)
+    assert remote.paid == len(TEXTS)
 
 
 def test_requests_in_flight_are_bounded(server, tmp_path, monkeypatch):
     monkeypatch.setenv("RALLREC_IN_FLIGHT", "2")
     llm = rr.language_model(server.name, cache=Cache(tmp_path / "few.sqlite"))
     llm.embed([f"{n} films" for n in range(30)])
-    assert server.busiest <= 2
+    assert server.busiest == 2
     assert server.answered == 30
 
 
@@ -197,6 +218,10 @@ def test_an_adapter_is_used_by_its_name(remote, server, tmp_path):
     (folder / "adapter_model.safetensors").write_bytes(b"weights")
     adapted = remote.adapted(folder)
     assert adapted.model == "ml-100k"
+    adapted.choose(TEXTS[:1])
+    assert server.asked[-1]["model"] == "ml-100k"
+    assert list(remote.asked) == [adapted._key("choose", TEXTS[0], {"options": [" Yes", " No"]})]
+    assert rr.language_model(server.name, folder, cache=remote.cache).weights == adapted.weights
     assert adapted.weights != remote.weights
     (folder / "adapter_model.safetensors").write_bytes(b"others")
     assert remote.adapted(folder).weights != adapted.weights
@@ -270,6 +295,50 @@ def test_settings_that_are_no_numbers(server, monkeypatch, value):
         rr.language_model(server.name)
 
 
-def test_a_server_trains_no_adapter(remote, tiny_split, embedding):
-    with pytest.raises(rr.InputError, match="a server trains none"):
-        adapter(tiny_split, embedding, remote)
+def test_settings_can_be_given(server, tmp_path, monkeypatch):
+    """They take the place of the environment's, of which nothing is read."""
+    monkeypatch.setenv("RALLREC_API_KEY", KEY)
+    monkeypatch.setenv("RALLREC_IN_FLIGHT", "many")
+    given = ServerSettings(in_flight=3, top=17, retries=0)
+    llm = rr.language_model(server.name, cache=Cache(tmp_path / "given"), server=given)
+    assert llm.settings == given
+    llm.choose(TEXTS)
+    assert {asked["logprobs"] for asked in server.asked} == {17}
+    assert server.keys == {"Bearer none"}
+    monkeypatch.setenv("RALLREC_IN_FLIGHT", "5")
+    some = ServerSettings.from_environment(top=40)
+    assert (some.api_key, some.in_flight, some.top) == (KEY, 5, 40)
+
+
+@pytest.mark.parametrize(("name", "value"), [("in_flight", 0), ("top", 1), ("retries", -1), ("timeout", "long")])
+def test_given_settings_that_cannot_be(name, value):
+    with pytest.raises(rr.InputError, match=f"{name} is {value!r}; it must be a whole number of at least"):
+        ServerSettings(**{name: value})
+
+
+def test_a_model_on_no_server_takes_no_settings_of_one(cache):
+    with pytest.raises(rr.InputError, match="'tiny-random' is on no server"):
+        rr.language_model("tiny-random", cache=cache, server=ServerSettings())
+
+
+def test_a_server_trains_no_adapter(remote, tiny_split):
+    with pytest.raises(rr.InputError, match=r"tiny has no adapter for http.*, and only an LLM on this machine"):
+        adapter(tiny_split, lambda *_: pytest.fail("shown"), {}, remote)
+
+
+def test_a_published_adapter_is_taken_for_a_server(remote, tiny_split, llm, tmp_path, monkeypatch):
+    """Of all its inputs the model alone may differ: whether the adapter fits, the server knows."""
+    monkeypatch.setenv("RALLREC_DATA", str(tmp_path))
+    monkeypatch.setattr(finetuning, "published_dir", lambda: tmp_path / "published")
+    settings = dict(sequences=4, valid_sequences=2, batch=2, k=3, orders=("recent",))
+
+    def show(order, samples, k):
+        return rr.select(samples, order, k=k)
+
+    own = adapter(tiny_split, show, {"seed": 0}, llm, **settings)
+    folder = tmp_path / "published" / "tiny" / "adapter"
+    folder.parent.mkdir(parents=True)
+    own.folder.rename(folder)
+    assert adapter(tiny_split, show, {"seed": 0}, remote, **settings).folder == folder
+    with pytest.raises(rr.InputError, match="has no adapter"):
+        adapter(tiny_split, show, {"seed": 1}, remote, **settings)

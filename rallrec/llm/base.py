@@ -1,11 +1,11 @@
 """The three things this project asks of a large language model: generate, embed, choose.
 
 `LanguageModel` owns what all backends share (the cache, one answer a distinct input, progress); a
-backend answers batches. `local.LocalModel` is transformers on this machine, `server.ServerModel` a server.
+backend answers batches. `local.LocalModel` is transformers on this machine, `server.ServerModel` a server;
+`opening.backend` registers others.
 """
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -28,6 +28,8 @@ class LanguageModel:
         format: the number format; likewise. An answer that the cache holds in another format is
             taken: it is the same up to rounding, and whoever has no fast bfloat16 needn't pay again.
         paid: answers that did not come from the cache.
+        asked: what `choose` and `sample` were asked, in order: an answer's key in the cache, its number format, and
+            the verb. A model and those that `adapted` makes of it share one.
     """
 
     name: str
@@ -37,6 +39,10 @@ class LanguageModel:
     def __init__(self, cache: Cache | None = None):
         self.cache = cache or default_cache()
         self.paid = 0
+        self.asked: dict[str, tuple[str, str]] = {}
+
+    def __repr__(self) -> str:
+        return self.name
 
     # --- what users call
 
@@ -54,8 +60,7 @@ class LanguageModel:
             max_new_tokens: length limit, tokens.
             temperature: 0 takes the likeliest token (greedy); otherwise tokens are sampled from the
                 nucleus ``top_p``.
-            seed: of the sampling. A batch is sampled together, so a sampled answer depends on the
-                prompts beside it; a greedy one does not.
+            seed: of the sampling. An answer depends on its prompt and these settings, not on the other prompts.
 
         Returns:
             The continuations, without special tokens, [len(prompts)].
@@ -101,7 +106,7 @@ class LanguageModel:
         """
         if len(set(options)) < len(options) or len(options) < 2 or not all(options):
             raise InputError(f"options are {list(options)}; give at least two distinct, non-empty ones")
-        rows = self._answers("choose", prompts, {"options": list(options)}, _finite, _float64)
+        rows = self._answers("choose", prompts, {"options": list(options)}, _probabilities, _float64)
         return np.stack(rows) if rows else np.zeros((0, len(options)))
 
     def spot_check(self, prompts: Sequence[str], options: Sequence[str] = (" Yes", " No"), n: int = 20) -> float:
@@ -120,20 +125,20 @@ class LanguageModel:
         """``message`` as a user's turn in the model's chat format, up to where the model answers."""
         raise NotImplementedError
 
-    def adapted(self, folder: Path) -> "LanguageModel":
-        """The same model with a LoRA adapter, beside the plain one."""
-        raise NotImplementedError
+    def adapted(self, folder: str | Path) -> "LanguageModel":
+        """The same model with the LoRA adapter in ``folder``, beside the plain one."""
+        llm = self._adapted(Path(folder))
+        llm.asked = self.asked
+        return llm
 
     def takes(self, weights: str) -> bool:
         """Whether an adapter that was trained on ``weights`` fits this model."""
         return weights == self.weights
 
-    def missing(self, verb: str, inputs: Sequence[str], **settings) -> int:
-        """How many distinct inputs the cache can't answer; for estimates."""
-        distinct = list(dict.fromkeys(inputs))
-        return len(distinct) - len(self._known(verb, distinct, settings))
+    # --- what a backend offers; of the verbs, batches of (position in inputs, answer), as they are ready
 
-    # --- what a backend offers: batches of (position in inputs, answer), as they are ready
+    def _adapted(self, folder: Path) -> "LanguageModel":
+        raise NotImplementedError
 
     def _generate(self, prompts: list[str], **settings) -> Iterator[list[tuple[int, str]]]:
         raise NotImplementedError
@@ -177,9 +182,8 @@ class LanguageModel:
                     new = zip((todo[i] for i, _ in batch), paid.items(), strict=True)
                     known |= {text: (key, self.format, answer) for text, (key, answer) in new}
                     progress.add(len(batch))
-        if verb in ("choose", "sample") and (asked := os.environ.get("RALLREC_ASKED")):  # `rallrec publish` keeps them
-            with open(asked, "a", encoding="ascii") as f:
-                f.writelines(f"{key} {form} {verb}\n" for key, form, _ in (known[text] for text in distinct))
+        if verb in ("choose", "sample"):  # what `rallrec publish` keeps
+            self.asked.update({key: (form, verb) for key, form, _ in (known[text] for text in distinct)})
         return [decode(known[text][2]) for text in inputs]
 
 
@@ -187,6 +191,10 @@ def _finite(row: np.ndarray) -> bytes:
     if not np.isfinite(row).all():
         raise InputError("the LLM answers with values that are no numbers; if it computes in float16, take bfloat16")
     return row.tobytes()
+
+
+def _probabilities(row: np.ndarray) -> bytes:
+    return _finite(np.asarray(row, np.float64))
 
 
 def _float16(blob: bytes) -> np.ndarray:

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 from ..infra.cache import Cache, key_of
-from ..infra.errors import InputError
-from .base import LanguageModel, adapter_digest
+from ..infra.errors import InputError, one_of
+from .base import FORMATS, LanguageModel, adapter_digest
 from .weights import load_by_name
 
 BATCH_TOKENS = 1024  # tokens, padding included, of one forward pass on a CPU: its weights and activations stay in cache
@@ -43,10 +43,8 @@ class LocalModel(LanguageModel):
         turn = [{"role": "user", "content": message}]
         return self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
 
-    def adapted(self, folder: Path) -> "LocalModel":
-        from .opening import language_model
-
-        return language_model(self.name, folder, str(self.model.device), self.format, self.cache)
+    def _adapted(self, folder):
+        return open_local(self.name, folder, str(self.model.device), self.format, self.cache)
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, with the model's begin token exactly once where it has one.
@@ -93,16 +91,34 @@ class LocalModel(LanguageModel):
     @torch.inference_mode()
     def _choose(self, prompts, options):
         prompt_ids = self.tokens(prompts)
-        option_ids = self.option_tokens(prompts[0], options)
-        single = all(len(o) == 1 for o in option_ids)
-        for batch in self._batches(prompt_ids, self.batch_tokens):
-            ids = [prompt_ids[i] for i in batch]
-            if single:  # one forward pass answers for all options
-                rows = self._log_probabilities(ids, [[len(row) - 1] for row in ids])[:, 0]
-                scores = rows[:, [o[0] for o in option_ids]]  # [batch, options]
-            else:
-                scores = torch.stack([self._sequence_scores(ids, option) for option in option_ids], dim=1)
-            yield list(zip(batch, scores.double().softmax(1).cpu().numpy(), strict=True))
+        for option_ids, rows in self._by_option_tokens(prompts, prompt_ids, options):
+            single = all(len(o) == 1 for o in option_ids)
+            for batch in self._batches([prompt_ids[i] for i in rows], self.batch_tokens):
+                ids = [prompt_ids[rows[i]] for i in batch]
+                if single:  # one forward pass answers for all options
+                    logp = self._log_probabilities(ids, [[len(row) - 1] for row in ids])[:, 0]
+                    scores = logp[:, [o[0] for o in option_ids]]  # [batch, options]
+                else:
+                    scores = torch.stack([self._sequence_scores(ids, option) for option in option_ids], dim=1)
+                answers = scores.double().softmax(1).cpu().numpy()
+                yield [(rows[i], answer) for i, answer in zip(batch, answers, strict=True)]
+
+    def _by_option_tokens(
+        self, prompts: list[str], ids: list[list[int]], options: list[str]
+    ) -> list[tuple[list[list[int]], list[int]]]:
+        """The options' tokens, and the positions of the prompts that they continue in these tokens.
+
+        They depend on how a prompt ends, so one prompt of each ending is tokenized with the options. An ending is the
+        last word with what follows it, and the last few tokens, which reach further if a token spans several words.
+        """
+        added, groups = {}, {}
+        for i, (prompt, row) in enumerate(zip(prompts, ids, strict=True)):
+            before = prompt.rstrip().rpartition(" ")[0]
+            ending = prompt[len(before) :], *row[-4:]
+            if ending not in added:
+                added[ending] = self.option_tokens(prompt, options)
+            groups.setdefault(tuple(map(tuple, added[ending])), []).append(i)
+        return [([list(option) for option in tokens], rows) for tokens, rows in groups.items()]
 
     def _log_probabilities(self, ids: list[list[int]], positions: list[list[int]]) -> torch.Tensor:
         """Log-probabilities of the next token at the given positions of each row, [rows, positions, vocabulary].
@@ -190,41 +206,49 @@ class LocalModel(LanguageModel):
 class Sampler:
     """Samples each row with a generator of its own, so that it does not depend on what else is in the batch.
 
-    With Gumbel noise added to the log-probabilities the largest is a sample (the Gumbel-max trick), so
-    that greedy search over what this returns samples.
+    With Gumbel noise added to the log-probabilities of the nucleus (the likeliest tokens that together have the
+    probability ``top_p`` or more) the largest is a sample (the Gumbel-max trick), so that greedy search over
+    what this returns samples.
     """
 
     def __init__(self, seeds: list[int], temperature: float, top_p: float):
+        from transformers import TopPLogitsWarper
+
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        self.temperature, self.top_p = temperature, top_p
+        self.temperature, self.nucleus = temperature, TopPLogitsWarper(top_p)
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        scores = nucleus(scores.float() / self.temperature, self.top_p)
+        scores = self.nucleus(input_ids, scores.float() / self.temperature)
         noise = [torch.empty(scores.shape[1]).exponential_(generator=g).log() for g in self.generators]
         return scores - torch.stack(noise).to(scores.device)
 
 
-def nucleus(scores: torch.Tensor, top_p: float, likeliest: int = 1024) -> torch.Tensor:
-    """``scores`` of the likeliest tokens that together have the probability ``top_p`` or more, -inf for the rest.
+def open_local(
+    name: str, adapter: str | Path | None, device: str | None, dtype: str | None, cache: Cache | None
+) -> LocalModel:
+    """`opening.language_model` for a model on this machine: says which device and number format it got, and why."""
+    device, dtype, why = _device_and_dtype(device, dtype)
+    llm = open_model(name, adapter, device, dtype, cache)
+    print(f"{llm} ({why}{', adapter merged' if adapter is not None else ''})")
+    return llm
 
-    Args:
-        scores: [rows, vocabulary]. likeliest: so many are sorted first; all only if those are not enough.
-    """
-    if top_p >= 1:
-        return scores
-    total = scores.logsumexp(1, keepdim=True)
-    for k in (min(likeliest, scores.shape[1]), scores.shape[1]):
-        top, token = scores.topk(k, dim=1)
-        p = (top - total).exp()
-        before = p.cumsum(1) - p
-        if (before[:, -1] + p[:, -1] >= top_p).all():
-            break
-    kept = top.masked_fill(before >= top_p, -torch.inf)
-    return torch.full_like(scores, -torch.inf).scatter(1, token, kept)
+
+def _device_and_dtype(device: str | None, dtype: str | None) -> tuple[str, str, str]:
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if dtype is None and (dtype := os.environ.get("RALLREC_DTYPE")):
+        why = "as RALLREC_DTYPE says"
+    elif dtype is None:
+        dtype = "bfloat16" if device == "cuda" else "float32"
+        why = "bfloat16: fast on a GPU" if device == "cuda" else "no CUDA GPU found; float32 is a CPU's fast format"
+    else:
+        why = "as asked"
+    one_of("dtype", dtype, FORMATS)
+    return device, dtype, why
 
 
 def open_model(name: str, adapter: str | Path | None, device: str, dtype: str, cache: Cache | None) -> LocalModel:
-    """`language_model` with every choice made, and nothing said."""
+    """A model with every choice made, and nothing said."""
     quiet()
     model, tokenizer, weights = load_by_name(name, getattr(torch, dtype))
     if adapter is not None:

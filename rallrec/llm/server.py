@@ -15,16 +15,22 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from ..infra.cache import Cache
-from ..infra.errors import InputError
+from ..infra.errors import InputError, at_least
 from .base import LanguageModel, adapter_digest
 
 MALFORMED = (AttributeError, IndexError, KeyError, TypeError, ValueError)  # what reading another answer raises
+LEAST = dict(in_flight=1, timeout=1, retries=0, top=2)  # of settings that are numbers
 USER = "\x1euser\x1e"  # begins a text that is a user's turn; no title holds a control character
 
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """How a server is asked; each from an environment variable.
+    """How a server is asked; by default, each from an environment variable.
+
+    ``ServerSettings(…)`` reads no variable, not the key either; ``ServerSettings.from_environment(top=40)`` does.
+
+    Raises:
+        InputError: a number that is none, or below its least.
 
     Attributes:
         api_key: ``RALLREC_API_KEY``. It goes into the request's head and nowhere else.
@@ -48,23 +54,23 @@ class ServerSettings:
     retries: int = 100
     top: int = 20
 
+    def __post_init__(self):
+        for name, least in LEAST.items():
+            at_least(name, getattr(self, name), least)
+
     @classmethod
-    def from_environment(cls) -> "ServerSettings":
-        """The settings that the environment gives, defaults for the rest.
+    def from_environment(cls, **given) -> "ServerSettings":
+        """The ``given`` settings, of the others those that the environment gives, and defaults for the rest.
 
         Raises:
             InputError: a number that is none, or below its least.
         """
-        given = {name: os.environ.get(f"RALLREC_{name.upper()}") for name in cls.__dataclass_fields__}
-        given = {name: value for name, value in given.items() if value}
-        for name, least in (("in_flight", 1), ("timeout", 1), ("retries", 0), ("top", 2)):
-            if name in given:
-                try:
-                    given[name] = int(given[name])
-                except ValueError:
-                    given[name] = least - 1
-                if given[name] < least:
-                    raise InputError(f"RALLREC_{name.upper()} must be a whole number, {least} or more")
+        for name in cls.__dataclass_fields__.keys() - given.keys():
+            variable = f"RALLREC_{name.upper()}"
+            if value := os.environ.get(variable, "").strip():
+                if name in LEAST and not (value.isdecimal() and int(value) >= LEAST[name]):
+                    raise InputError(f"{variable} must be a whole number, {LEAST[name]} or more")
+                given[name] = int(value) if name in LEAST else value
         return cls(**given)
 
 
@@ -91,9 +97,8 @@ class ServerModel(LanguageModel):
     def chat(self, message: str) -> str:
         return USER + message
 
-    def adapted(self, folder: Path) -> "ServerModel":
+    def _adapted(self, folder):
         """The adapter that a server was started with, under the name of its data set (or of its folder)."""
-        folder = Path(folder)
         own = folder.parent.name if folder.name == "adapter" else folder.name
         address, name = split_name(self.settings.adapted or self.address)
         name = name or own
@@ -216,21 +221,26 @@ class ServerModel(LanguageModel):
             raise InputError(said(self.name, failure, self.settings)) from None
 
 
-def open_server(name: str, adapter: str | Path | None = None, cache: Cache | None = None) -> ServerModel:
+def open_server(
+    name: str, adapter: str | Path | None = None, cache: Cache | None = None, settings: ServerSettings | None = None
+) -> LanguageModel:
     """Open ``http://host:port/v1#model``; without ``#model`` the only one that the server serves.
+
+    Args:
+        settings: by default those of the environment.
 
     Raises:
         InputError: no server answers there, it does not know the model, or the address holds a password.
     """
     address, model = split_name(name)
-    settings = ServerSettings.from_environment()
+    settings = settings or ServerSettings.from_environment()
     served = models(address, client(address, settings), settings)
     if not model and len(served) == 1:
         (model,) = served
     if model not in served:
         raise InputError(f"LLM {name!r}: the server serves {', '.join(served)}; name one of them after a #")
     llm = ServerModel(address, model, settings, cache)
-    return llm if adapter is None else llm.adapted(Path(adapter))
+    return llm if adapter is None else llm.adapted(adapter)
 
 
 def split_name(name: str) -> tuple[str, str]:

@@ -12,27 +12,31 @@ import json
 import math
 import os
 import shutil
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..data.split import Split
-from ..infra.cache import digest, key_of, pack, unpack
+from ..data.split import Samples, Split
+from ..infra.cache import Cache, key_of, pack, unpack
+from ..infra.early_stopping import EarlyStopping
 from ..infra.errors import InputError
-from ..infra.files import data_dir, fresh, published_dir
+from ..infra.files import data_dir, fresh, published_dir, workplace
 from ..infra.progress import Progress
 from ..infra.reproducible import reproducible
+from ..llm.base import LanguageModel
 from ..llm.local import LocalModel, open_model
-from ..retrieval.learned import LearnedReranker
-from ..retrieval.retrieve import Representation, Shown
-from ..retrieval.selectors import select
+from ..retrieval.retrieve import Shown
 from .prompts import LABELS, TITLES, Details, labelled_history
 
 VERSION = 2  # of this file's arithmetic; part of the adapter's key
 LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+WAITS = timedelta(days=1)  # of a launch's other processes, while the first waits for another launch to train
 
 
 @dataclass(frozen=True)
@@ -86,46 +90,92 @@ class Adapter:
 
 def adapter(
     split: Split,
-    items: np.ndarray | Representation | LearnedReranker,
-    llm: LocalModel,
+    show: Callable[[str, Samples, int], Shown],
+    made_of: dict,
+    llm: LanguageModel,
     borrow: str | None = None,
     **settings,
 ) -> Adapter:
     """The reader's adapter: published, trained before, or trained now.
 
-    Trains on sequences of the training period, half of them in each of the ``orders``, and keeps the
-    step with the lowest loss on validation sequences. Interrupted, it goes on from the last check.
+    Trains on sequences of the training period, an equal share of them in each of the ``orders``, and keeps the
+    step with the lowest loss on validation sequences. Interrupted, it goes on from the last check. Of two runs that
+    want the same adapter, the second waits and takes the first one's.
+
+    A published adapter of this data set, or one that was trained before, is taken only if all that it was made of
+    is the same: data, split, ``made_of``, model (see `LanguageModel.takes`) and settings.
 
     Args:
-        items: the representation of the selectors that need one, or a learned reranker, whose ``mix3`` the others take.
-        llm: the model to adapt; any `LocalModel` without an adapter.
+        show: ``show(order, samples, k)`` gives what the selector named ``order`` shows of the samples.
+        made_of: what is shown depends on this; JSON values that are the same on every machine (names and settings,
+            not the last bits of arrays).
+        llm: the model to adapt, without an adapter; only a `LocalModel` can be trained.
         borrow: another data set, whose published adapter is taken rather than training one, if it was
-            made for this very model and none of this data set's own is there.
+            made for this very model and none of this data set's own is there. Not if it was made of these very data,
+            divided otherwise: it may have been trained on what is tested here.
+        settings: those of `AdapterSettings`.
+
+    Raises:
+        InputError: an adapter that has to be trained for a model on a server, or can't be (too few samples for a
+            batch, no space, a loss that is no number).
     """
-    name = split.data.name
-    s = AdapterSettings(**settings)
-    compared = items.representations["mix3"] if isinstance(items, LearnedReranker) else items
-    parts = [digest(p) for p in (compared.parts if isinstance(compared, Representation) else (compared,))]
-    # the representation's last bits differ between machines; what is shown, and so the training text, hardly does
-    inputs = dict(step="adapter", version=VERSION, data=split.data.hash, model=llm.weights, **asdict(s))
-    key = key_of(items=parts, **inputs)
+    s, name = AdapterSettings(**settings), split.data.name
+    inputs = dict(step="adapter", version=VERSION, data=split.data.hash, split=digest_of(split), made_of=made_of)
+    inputs = json.loads(json.dumps(inputs | dict(model=llm.weights) | asdict(s)))  # as it is read again
+    key = key_of(**inputs)
     folder = data_dir() / ("adapters-fresh" if fresh() else "adapters") / key[:16]
-    for own in (folder,) if fresh() else (published_dir() / name / "adapter", folder):
-        if (record := _read(own)) and llm.takes(record["inputs"]["model"]):
-            here = json.loads(json.dumps(inputs | {"model": record["inputs"]["model"]}))
-            if record["inputs"] == here:
-                return _adapter(own, name)
-    if borrow is not None and borrow != name:
-        lent = published_dir() / borrow / "adapter"
-        if (record := _read(lent)) and llm.takes(record["inputs"]["model"]):
-            return _adapter(lent, borrow)
+
+    def found() -> tuple[Path, str] | None:
+        """An adapter that needn't be trained, and the data set that it was trained on."""
+        for own in (folder,) if fresh() else (published_dir() / name / "adapter", folder):
+            if (record := _read(own)) and _is_of(record["inputs"], inputs, llm):
+                return own, name
+        if borrow not in (None, name):
+            lent = published_dir() / borrow / "adapter"
+            if (record := _read(lent)) and _may_lend(record["inputs"], inputs, llm):
+                return lent, borrow
+        return None
+
+    processes = Processes(on_cpu=not isinstance(llm, LocalModel) or llm.model.device.type == "cpu")
+    if there := processes.of_the_first(found):
+        return _adapter(*there)
     if not isinstance(llm, LocalModel):
         raise InputError(
-            f"{name} has no adapter for {llm.name}, and a server trains none; train one with a local LLM "
-            f"(`rallrec adapter`), then serve it by its name"
+            f"{name} has no adapter for {llm.name}, and only an LLM on this machine can be trained; train one with a "
+            f"local LLM (`rallrec adapter`), then serve it by its name"
         )
-    _train(split, items, llm, s, key, folder, inputs)
+    try:
+        with workplace(folder) if processes.first else nullcontext() as tmp:  # one lock for all processes of a launch
+            if there := processes.of_the_first(found):  # who held the lock before has made it
+                return _adapter(*there)
+            training = Training(llm, s, processes)
+            curve = training.run(*_sequences_of(split, show, s, llm), Checkpoint(llm.cache, key_of(checkpoint=key)))
+            if processes.first:
+                _save(training.peft_model, tmp / folder.name, {"inputs": inputs, "curve": asdict(curve)})
+                shutil.rmtree(folder, ignore_errors=True)  # without a record of these inputs, so of no use
+                os.replace(tmp / folder.name, folder)
+                llm.cache.forget(key_of(checkpoint=key))
+    except OSError as e:
+        raise InputError(f"{folder} can't be written ({e.strerror or e}); free some space and run again") from e
+    processes.wait()
     return _adapter(folder, name)
+
+
+def digest_of(split: Split) -> str:
+    """Short digest of what an adapter is trained and validated on, and of the ratings that prompts' statistics use."""
+    parts = dict(train=split.train.position, valid=split.valid.position, train_ratings=split.train_ratings)
+    return key_of(**{name: np.asarray(part, np.int64) for name, part in parts.items()})[:16]
+
+
+def _is_of(record: dict, inputs: dict, llm: LanguageModel) -> bool:
+    """Whether an adapter's recorded inputs are ``inputs``, on a model that it fits."""
+    return record == inputs | {"model": record["model"]} and llm.takes(record["model"])
+
+
+def _may_lend(record: dict, inputs: dict, llm: LanguageModel) -> bool:
+    """Whether another data set's adapter may be taken: not if these are the same data, divided otherwise."""
+    leaks = record["data"] == inputs["data"] and record.get("split") != inputs["split"]
+    return not leaks and llm.takes(record["model"])
 
 
 def _adapter(folder: Path, trained_on: str) -> Adapter:
@@ -136,7 +186,12 @@ def _adapter(folder: Path, trained_on: str) -> Adapter:
 def _read(folder: Path) -> dict | None:
     """The record of a finished adapter, or None."""
     path = folder / "rallrec.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    except ValueError as e:
+        raise InputError(
+            f"{path} is damaged ({e}); bring it back with git, or delete its folder; then run again"
+        ) from e
 
 
 def sequences(
@@ -173,114 +228,181 @@ def _label_losses(model, padded: torch.Tensor, places: list[list[int]]) -> torch
     return F.cross_entropy(model.get_output_embeddings()(hidden).float(), padded[row, column], reduction="none")
 
 
-def _train(split, items, llm: LocalModel, s: AdapterSettings, key: str, folder: Path, inputs: dict) -> None:
-    from accelerate import PartialState
-    from accelerate.utils import reduce
-    from peft import LoraConfig, get_peft_model
+class Processes:
+    """The processes of one ``accelerate launch``, of which this is one; without a launch it is the only one.
 
-    processes = PartialState(cpu=llm.model.device.type == "cpu")  # one, but under `accelerate launch`
-    rank, world = processes.process_index, processes.num_processes
-    if s.batch < world:
-        raise InputError(f"a batch of {s.batch} sequences can't be shared by {world} processes; launch fewer")
-    details = Details.of(s.tells, split)
-    train = _drawn(split.train, s.sequences, items, s, llm, details)
-    valid = _drawn(split.valid, s.valid_sequences, items, s, llm, details)
-    device = llm.model.device if world == 1 else processes.device
-    base = open_model(llm.name, None, str(device), llm.format, llm.cache)
-    model = base.model  # LoRA changes it: a copy
+    Attributes:
+        rank, world: this process's number, and how many there are. first: whether its number is 0.
+    """
 
-    def summed(x: torch.Tensor) -> torch.Tensor:
+    def __init__(self, on_cpu: bool):
+        self._state, self.rank, self.world = None, 0, 1
+        sizes = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+        if "LOCAL_RANK" in os.environ or any(os.environ.get(size, "1") != "1" for size in sizes):
+            from accelerate import PartialState
+
+            self._state = PartialState(cpu=on_cpu, timeout=WAITS)
+            self.rank, self.world = self._state.process_index, self._state.num_processes
+        self.first = self.rank == 0
+
+    def device(self, alone: torch.device) -> torch.device:
+        """This process's device; ``alone`` where it is the only one."""
+        return alone if self.world == 1 else self._state.device
+
+    def summed(self, x: torch.Tensor) -> torch.Tensor:
         """Over all processes."""
-        return reduce(x, "sum") if world > 1 else x
+        if self.world == 1:
+            return x
+        from accelerate.utils import reduce
 
-    def mean_loss(batch, learn: bool = False) -> float:
+        return reduce(x, "sum")
+
+    def of_the_first(self, find: Callable):
+        """What ``find()`` gives in the first process, in each of them: so all of them do the same."""
+        if self.world == 1:
+            return find()
+        from accelerate.utils import broadcast_object_list
+
+        return broadcast_object_list([find() if self.first else None])[0]
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.world > 1:
+            self._state.wait_for_everyone()
+
+
+class Checkpoint:
+    """Where a training stands, kept under a key in a cache from one check to the next."""
+
+    def __init__(self, cache: Cache, key: str):
+        self.cache, self.key = cache, key
+
+    def save(self, training: "Training") -> None:
+        stopping, state = training.stopping, training.optimizer.state_dict()["state"]
+        told = dict(curve=asdict(training.curve), score=stopping.score, stale=stopping.stale)
+        arrays = {"told": np.array(json.dumps(told))}
+        for i, (weight, best) in enumerate(zip(training.weights, stopping.best, strict=True)):
+            arrays |= {f"weight/{i}": weight.detach().cpu().numpy(), f"best/{i}": best.cpu().numpy()}
+            arrays |= {f"optimizer/{i}/{name}": value.cpu().numpy() for name, value in state[i].items()}
+        self.cache.put({self.key: pack(arrays)})
+
+    def restore(self, training: "Training") -> None:
+        """Bring a training to where it stood; it stays at its beginning where nothing is kept."""
+        (blob,) = self.cache.get([self.key])
+        if blob is None:
+            return
+        arrays = {name: torch.as_tensor(array) for name, array in unpack(blob).items() if name != "told"}
+        told = json.loads(str(unpack(blob)["told"]))
+        training.curve, stopping = Curve(**told["curve"]), training.stopping
+        stopping.score, stopping.stale = told["score"], told["stale"]
+        stopping.best = [arrays[f"best/{i}"] for i in range(len(training.weights))]
+        state = {}
+        for i, weight in enumerate(training.weights):
+            weight.data.copy_(arrays[f"weight/{i}"])
+            begins = f"optimizer/{i}/"
+            state[i] = {n.removeprefix(begins): value for n, value in arrays.items() if n.startswith(begins)}
+        training.optimizer.load_state_dict(training.optimizer.state_dict() | {"state": state})
+
+
+class Training:
+    """The training of LoRA weights on a copy of an LLM.
+
+    Attributes:
+        reader: the copy. peft_model: it with its LoRA weights, as peft has it. weights: the LoRA weights alone.
+        curve, stopping: of the checks until now; the best weights are in ``stopping``.
+    """
+
+    def __init__(self, llm: LocalModel, s: AdapterSettings, processes: Processes):
+        from peft import LoraConfig, get_peft_model
+
+        if s.batch < processes.world:
+            raise InputError(
+                f"a batch of {s.batch} sequences can't be shared by {processes.world} processes; launch fewer"
+            )
+        self.s, self.processes = s, processes
+        self.reader = open_model(llm.name, None, str(processes.device(llm.model.device)), llm.format, llm.cache)
+        self.model = self.reader.model
+        with reproducible(s.seed):
+            config = LoraConfig(r=s.r, lora_alpha=s.alpha, lora_dropout=s.dropout, target_modules=list(s.modules))
+            self.peft_model = get_peft_model(self.model, config)
+        self.weights = [w for w in self.model.parameters() if w.requires_grad]
+        self.optimizer = torch.optim.AdamW(self.weights, lr=s.learning_rate, weight_decay=0.0)
+        self.curve, self.stopping = Curve(), EarlyStopping(s.patience)
+
+    def run(self, train: list, valid: list, checkpoint: Checkpoint) -> Curve:
+        """Train from the last checkpoint on, leave the best weights in the model, and give the whole curve.
+
+        Args:
+            train, valid: as `sequences` gives them.
+        """
+        s = self.s
+        steps = [batch for batch in _batches(train, s.batch) if len(batch) == s.batch]
+        if not steps:
+            raise InputError(f"{len(train)} training sequences are too few for a batch of {s.batch}")
+        every, losses = max(1, len(steps) // s.checks), []
+        checkpoint.restore(self)
+        done = self.curve.step[-1] if self.curve.step else 0
+        with reproducible(s.seed), Progress("adapter", len(steps), "step") as progress:
+            progress.add(done)
+            for step in range(done, len(steps)):
+                if self.stopping.over:
+                    break
+                losses.append(self._step(steps[step], step, len(steps)))
+                progress.add()
+                if (step + 1) % every and step + 1 < len(steps):
+                    continue
+                self._check(step + 1, float(np.mean(losses)), valid)
+                losses.clear()
+                if self.processes.first:
+                    checkpoint.save(self)
+        if not math.isfinite(self.stopping.score):
+            raise InputError("the validation loss is no number; take a lower learning rate, or train in float32")
+        for weight, best in zip(self.weights, self.stopping.best, strict=True):
+            weight.data.copy_(best)
+        return self.curve
+
+    def _step(self, batch: list, step: int, n_steps: int) -> float:
+        """Take a step, and give the loss before it. Dropout depends on the step alone: the same after a resumption."""
+        torch.manual_seed(self.s.seed * 1_000_003 + step)
+        self.model.train()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.s.learning_rate * _schedule(step, n_steps)
+        self.optimizer.zero_grad()
+        loss = self._mean_loss(batch, learn=True)
+        if self.processes.world > 1:
+            for w in self.weights:
+                w.grad = self.processes.summed(w.grad if w.grad is not None else torch.zeros_like(w))
+        torch.nn.utils.clip_grad_norm_(self.weights, 1.0)
+        self.optimizer.step()
+        return loss
+
+    def _check(self, step: int, train_loss: float, valid: list) -> None:
+        """Note the losses, and the weights if they are the best until now."""
+        self.model.eval()
+        batches = _batches(valid, self.s.batch)
+        labels = [sum(len(sequence[1]) for sequence in batch) for batch in batches]
+        with torch.inference_mode():
+            valid_loss = float(np.average([self._mean_loss(batch) for batch in batches], weights=labels))
+        self.curve.step.append(step)
+        self.curve.train.append(round(train_loss, 4))
+        self.curve.valid.append(round(valid_loss, 4))
+        self.stopping.check(-self.curve.valid[-1], lambda: [w.detach().clone() for w in self.weights])
+
+    def _mean_loss(self, batch: list, learn: bool = False) -> float:
         """Mean loss over a batch's labels; if ``learn``, this process's part of the gradient is added up, too.
 
         A few sequences at a time, as the model reads them: their activations are what takes memory.
         """
-        mine, n = batch[rank::world], sum(len(labels) for _, labels, _ in batch)
-        loss = torch.zeros((), device=model.device)
-        for rows in base._batches([ids for ids, _, _ in mine], base.batch_tokens):
+        mine = batch[self.processes.rank :: self.processes.world]
+        n = sum(len(labels) for _, labels, _ in batch)
+        loss = torch.zeros((), device=self.model.device)
+        for rows in self.reader._batches([ids for ids, _, _ in mine], self.reader.batch_tokens):
             few = [mine[i] for i in rows]
-            part = _label_losses(model, base._padded([f[0] for f in few]), [f[1] for f in few]).sum() / n
+            part = _label_losses(self.model, self.reader._padded([f[0] for f in few]), [f[1] for f in few]).sum() / n
             if learn:
                 part.backward()
             loss += part.detach()
-        return summed(loss).item()
-
-    @torch.inference_mode()
-    def validation_loss() -> float:
-        model.eval()
-        batches = _batches(valid, s.batch)
-        labels = [sum(len(sequence[1]) for sequence in b) for b in batches]
-        return float(np.average([mean_loss(b) for b in batches], weights=labels))
-
-    with reproducible(s.seed):
-        config = LoraConfig(r=s.r, lora_alpha=s.alpha, lora_dropout=s.dropout, target_modules=list(s.modules))
-        peft_model = get_peft_model(model, config)
-        weights = [p for p in model.parameters() if p.requires_grad]
-        steps = [b for b in _batches(train, s.batch) if len(b) == s.batch]
-        if not steps:
-            raise InputError(f"{len(train)} training sequences are too few for a batch of {s.batch}")
-        every = max(1, len(steps) // s.checks)
-        optimizer = torch.optim.AdamW(weights, lr=s.learning_rate, weight_decay=0.0)
-        curve, best, best_loss, stale, done = Curve(), None, np.inf, 0, 0
-        resume = key_of(checkpoint=key)
-        (blob,) = llm.cache.get([resume])
-        if blob is not None:
-            state = unpack(blob)
-            done, best_loss, stale = int(state["done"]), float(state["best_loss"]), int(state["stale"])
-            curve = Curve(**json.loads(str(state["curve"])))
-            best = [torch.as_tensor(state[f"best{i}"]) for i in range(len(weights))]
-            for i, w in enumerate(weights):
-                w.data.copy_(torch.as_tensor(state[f"w{i}"]))
-                moments = {
-                    "exp_avg": torch.as_tensor(state[f"m{i}"]).to(w.device),
-                    "exp_avg_sq": torch.as_tensor(state[f"v{i}"]).to(w.device),
-                }
-                optimizer.state[w] = {"step": torch.tensor(float(done)), **moments}
-        losses = []
-        with Progress("adapter", len(steps), "step") as progress:
-            progress.add(done)
-            for step in range(done, len(steps)):
-                if stale >= s.patience:
-                    break
-                torch.manual_seed(s.seed * 1_000_003 + step)  # dropout is the same after a resumption
-                model.train()
-                for group in optimizer.param_groups:
-                    group["lr"] = s.learning_rate * _schedule(step, len(steps))
-                optimizer.zero_grad()
-                losses.append(mean_loss(steps[step], learn=True))
-                if world > 1:
-                    for w in weights:
-                        w.grad = summed(w.grad if w.grad is not None else torch.zeros_like(w))
-                torch.nn.utils.clip_grad_norm_(weights, 1.0)
-                optimizer.step()
-                progress.add()
-                if (step + 1) % every and step + 1 < len(steps):
-                    continue
-                curve.step.append(step + 1)
-                curve.train.append(round(float(np.mean(losses)), 4))
-                curve.valid.append(round(validation_loss(), 4))
-                losses.clear()
-                if curve.valid[-1] < best_loss:
-                    best, best_loss, stale = [w.detach().clone() for w in weights], curve.valid[-1], 0
-                else:
-                    stale += 1
-                if processes.is_main_process:
-                    state = {"done": np.array(step + 1), "best_loss": np.array(best_loss), "stale": np.array(stale)}
-                    state["curve"] = np.array(json.dumps(asdict(curve)))
-                    for i, w in enumerate(weights):
-                        state |= {f"w{i}": w.detach().cpu().numpy(), f"best{i}": best[i].cpu().numpy()}
-                        moments = {"m": optimizer.state[w]["exp_avg"], "v": optimizer.state[w]["exp_avg_sq"]}
-                        state |= {f"{name}{i}": moment.cpu().numpy() for name, moment in moments.items()}
-                    llm.cache.put({resume: pack(state)})
-        for w, b in zip(weights, best, strict=True):
-            w.data.copy_(b)
-    if processes.is_main_process:
-        _save(peft_model, folder, {"inputs": inputs, "curve": asdict(curve)})
-        llm.cache.forget(resume)
-    processes.wait_for_everyone()
+        return self.processes.summed(loss).item()
 
 
 def _batches(sequences: list, size: int) -> list[list]:
@@ -292,30 +414,25 @@ def _schedule(step: int, n_steps: int) -> float:
     return min(1.0, (step + 1) / max(1, n_steps // 10)) * (0.5 + 0.5 * math.cos(math.pi * step / n_steps))
 
 
-def _drawn(samples, n: int, items, s: AdapterSettings, llm: LocalModel, details: Details):
-    """Sequences of ``n`` samples, in random order, an equal share of them in each of the orders."""
-    rows = np.random.default_rng(s.seed).permutation(samples.draw(n, s.seed))
-    parts = []
-    for order, part in zip(s.orders, np.array_split(rows, len(s.orders)), strict=True):
-        by = items.representations["mix3"] if isinstance(items, LearnedReranker) and order != "learned" else items
-        parts.append(sequences(select(samples.take(part), order, by, s.k), llm, details))
-    mixed = [sequence for part in parts for sequence in part]
-    return [mixed[i] for i in np.random.default_rng(s.seed + 1).permutation(len(mixed))]
+def _sequences_of(split: Split, show: Callable, s: AdapterSettings, llm: LocalModel) -> tuple[list, list]:
+    """Sequences of training and of validation samples, in random order, an equal share in each of the orders."""
+    details, out = Details.of(s.tells, split), []
+    for samples, n in ((split.train, s.sequences), (split.valid, s.valid_sequences)):
+        drawn = np.random.default_rng(s.seed).permutation(samples.draw(n, s.seed))
+        parts = zip(s.orders, np.array_split(drawn, len(s.orders)), strict=True)
+        found = [
+            sequence for o, rows in parts for sequence in sequences(show(o, samples.take(rows), s.k), llm, details)
+        ]
+        out.append([found[i] for i in np.random.default_rng(s.seed + 1).permutation(len(found))])
+    return tuple(out)
 
 
 def _save(peft_model, folder: Path, record: dict) -> None:
-    """Write the adapter in half precision beside its final place, then rename it there whole."""
-    part = folder.with_name(f"{folder.name}.part{os.getpid()}")
-    try:
-        peft_model.half().save_pretrained(part)
-        (part / "README.md").unlink(missing_ok=True)
-        config = json.loads((part / "adapter_config.json").read_text(encoding="utf-8"))
-        config["base_model_name_or_path"] = record["inputs"]["model"]
-        config["target_modules"] = sorted(config["target_modules"])
-        (part / "adapter_config.json").write_text(json.dumps(config, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        (part / "rallrec.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        os.replace(part, folder)
-    except OSError as e:
-        raise InputError(f"{folder} can't be written ({e.strerror}); free some space and run again") from e
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    """Write the adapter in half precision."""
+    peft_model.half().save_pretrained(folder)
+    (folder / "README.md").unlink(missing_ok=True)
+    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    config["base_model_name_or_path"] = record["inputs"]["model"]
+    config["target_modules"] = sorted(config["target_modules"])
+    (folder / "adapter_config.json").write_text(json.dumps(config, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    (folder / "rallrec.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
