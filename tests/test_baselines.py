@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,10 @@ import torch
 import rallrec as rr
 from rallrec.evaluation.metrics import auc
 from rallrec.infra.cache import Cache
+from rallrec.readers import conventional
 from rallrec.readers.conventional import MODELS, baseline, fields, lightgbm_baseline, tuned
+
+from .elsewhere import Elsewhere
 
 QUICK = dict(dimensions=8, layers=(16,), epochs=6, patience=9, history=5, batch=256, learning_rate=1e-2)
 
@@ -22,7 +27,7 @@ def test_each_model_learns(model, tiny_split, cache):
 
 
 def test_the_same_seed_gives_the_same_answers(tiny_split, cache, tmp_path):
-    other = rr.infra.cache.Cache(tmp_path / "other")
+    other = Cache(tmp_path / "other")
     a, b = (baseline("DeepFM", tiny_split, c, **QUICK)[2] for c in (cache, other))
     assert (a == b).all()
     assert not np.allclose(a, baseline("DeepFM", tiny_split, cache, **QUICK, seed=1)[2])
@@ -38,8 +43,6 @@ def test_fields_hold_the_history_and_not_the_target(tiny, tiny_split):
         assert sorted(values["liked items"][n][values["liked items"][n] > 0] - 1) == sorted(liked)
     other = tiny.rating.copy()
     other[tiny_split.test.position] = 1
-    from dataclasses import replace
-
     changed = rr.split(replace(tiny, rating=other))
     again, _ = fields(changed, changed.test, 4)
     assert (again["item's mean rating"] == values["item's mean rating"]).all()
@@ -52,22 +55,22 @@ def test_trees_on_ids_and_statistics(tiny_split):
 
 
 def test_the_best_of_a_grid(tiny_split, monkeypatch):
-    from rallrec.readers import conventional as baselines
+    budgets, devices = [], []
 
-    budgets = []
-
-    def judged(model, split, decay, most, seed):
+    def judged(model, split, device, decay, most, seed):
         budgets.append(most)
+        devices.append(device)
         return 1 - abs(decay - 0.1), None, None
 
-    monkeypatch.setattr(baselines, "baseline", judged)
-    best, table = tuned("DIN", tiny_split, [dict(decay=d) for d in (0.01, 0.1, 1.0)])
+    monkeypatch.setattr(conventional, "baseline", judged)
+    best, table = tuned("DIN", tiny_split, [dict(decay=d) for d in (0.01, 0.1, 1.0)], device="cuda:1")
     assert best == dict(decay=0.1)
     assert table.valid_auc.tolist() == pytest.approx([0.91, 1.0, 0.1])
     assert table.decay.tolist() == [0.01, 0.1, 1.0]
-    monkeypatch.setattr(baselines, "TUNING_SAMPLES", 50)
+    monkeypatch.setattr(conventional, "TUNING_SAMPLES", 50)
     tuned("DIN", tiny_split, [dict(decay=0.1)])
     assert budgets == [200_000, 200_000, 200_000, 50]
+    assert devices == ["cuda:1"] * 3 + ["cpu"]
 
 
 def test_training_on_some_of_the_samples(tiny_split, cache):
@@ -91,3 +94,53 @@ def test_the_number_of_threads_changes_nothing(tiny_split, tmp_path):
     finally:
         torch.set_num_threads(threads)
     assert (answers[0] == answers[1]).all()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_another_device_gives_the_same(model, tiny_split, tmp_path):
+    """Every tensor is on the device that is asked for, and what is drawn does not depend on it."""
+    quick = QUICK | dict(epochs=2)
+    here = baseline(model, tiny_split, Cache(tmp_path / "here"), **quick)
+    with Elsewhere() as device:
+        there = baseline(model, tiny_split, Cache(tmp_path / "there"), "meta", **quick)
+    assert all(map(np.array_equal, here, there))
+    assert device.calls["sigmoid"] > 8
+
+
+@pytest.fixture
+def trainings(monkeypatch):
+    """The splits that were trained on, not answered from the cache."""
+    trained, real = [], conventional._train
+    monkeypatch.setattr(conventional, "_train", lambda m, split, *rest: trained.append(split) or real(m, split, *rest))
+    return trained
+
+
+def test_each_thing_that_answers_depend_on_is_in_the_key(tiny, tiny_split, cache, tmp_path, trainings):
+    quick = QUICK | dict(epochs=1)
+    year = tiny.items.year.to_numpy()
+    other = {
+        "other columns": replace(tiny, item_attributes=("year",)),
+        "other columns of users": replace(tiny, user_attributes=()),
+        "other values": replace(tiny, items=tiny.items.assign(year=year[::-1])),
+    }
+    splits = {name: rr.split(data) for name, data in other.items()}
+    splits["other proportions"] = rr.split(tiny, parts=(16, 3, 1))
+    splits["fewer training ratings"] = replace(tiny_split, train_ratings=tiny_split.train_ratings[5:])
+    first = baseline("DeepFM", tiny_split, cache, **quick)
+    for n, s in enumerate(splits.values()):
+        answer = baseline("DeepFM", s, cache, **quick)
+        assert answer[2].shape != first[2].shape or not np.allclose(answer[2], first[2])
+        assert all(map(np.array_equal, answer, baseline("DeepFM", s, cache, **quick)))
+        assert all(map(np.array_equal, answer, baseline("DeepFM", s, Cache(tmp_path / f"alone{n}"), **quick)))
+    assert len(trainings) == 1 + 2 * len(splits)
+    baseline("DeepFM", tiny_split, cache, "cuda", **quick)  # an answer holds for all devices
+    assert len(trainings) == 1 + 2 * len(splits)
+
+
+def test_validation_likes_alone_choose_nothing_and_break_nothing(tiny_split, cache):
+    likes = tiny_split.valid.take(tiny_split.valid.liked)
+    alone = replace(tiny_split, valid=likes, chosen_on=likes)
+    value, *predicted = baseline("DeepFM", alone, cache, **QUICK)
+    assert np.isnan(value)
+    predicted += lightgbm_baseline(alone, alone.test)
+    assert all(np.isfinite(p).all() for p in predicted)

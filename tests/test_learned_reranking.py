@@ -1,60 +1,148 @@
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
+import pandas as pd
 import pytest
 
 import rallrec as rr
-from rallrec.retrieval.learned import _features, learn_reranker
-from rallrec.retrieval.retrieve import Representation
+from rallrec.data.split import Samples
+from rallrec.evaluation.metrics import auc
+from rallrec.retrieval.learned import _candidates, _features, learn_reranker
+from rallrec.retrieval.retrieve import Representation, Shown
+
+POOL = 12
 
 
 @pytest.fixture(scope="module")
-def representations(tiny):
-    rng = np.random.default_rng(0)
-    return {
-        name: Representation(name, (rng.normal(size=(tiny.n_items, 6)).astype(np.float32),))
-        for name in ("txt", "text", "colla", "mix3")
-    }
+def compared(tiny):
+    """The genre, by which tastes are planted, and noise."""
+    noise = np.random.default_rng(0).normal(size=(tiny.n_items, 6)).astype(np.float32)
+    genre = pd.get_dummies(tiny.items.genres).to_numpy(np.float32)
+    return {"noise": Representation("noise", (noise,)), "genre": Representation("genre", (genre,))}
 
 
 @pytest.fixture(scope="module")
-def ranker(tiny_split, representations):
-    return learn_reranker(tiny_split, representations, k=4, pool=12, n_samples=300)
+def ranker(tiny_split, compared):
+    """Candidates are proposed at random: what is shown is the ranker's own merit."""
+    return learn_reranker(tiny_split, compared["noise"], compared, k=4, pool=POOL)
+
+
+def agreement(shown: Shown) -> np.ndarray:
+    """Share of what is shown of each sample that the user liked or disliked as the target, float64 [n_samples]."""
+    agrees = (shown.liked == shown.samples.liked[:, None]) & shown.real
+    return agrees.sum(1) / shown.real.sum(1)
 
 
 def test_what_is_shown_is_the_users_own_past(tiny_split, ranker):
+    """Each candidate at most once, never the target or what came after it."""
     samples = tiny_split.test
-    shown = ranker.select(samples, 4)
-    assert shown.position.shape == (len(samples), 4)
-    assert (shown.real.sum(1) == np.minimum(samples.n_earlier, 4)).all()
-    first = samples.position - samples.n_earlier
-    inside = (shown.position >= first[:, None]) & (shown.position < samples.position[:, None])
-    assert inside[shown.real].all()
-    for row, real in zip(shown.position, shown.real, strict=True):
-        assert len(set(row[real])) == real.sum()
-        assert real[: real.sum()].all()  # padding at the end
+    for k in (1, 4, POOL, 20):
+        shown = ranker.select(samples, k)
+        assert shown.position.shape == (len(samples), k)
+        assert (shown.real.sum(1) == np.minimum(samples.n_earlier, min(k, POOL))).all()
+        first = samples.position - samples.n_earlier
+        inside = (shown.position >= first[:, None]) & (shown.position < samples.position[:, None])
+        assert inside[shown.real].all()
+        candidates = _candidates(samples, ranker.proposes, POOL).position
+        for row, real, allowed in zip(shown.position, shown.real, candidates, strict=True):
+            assert len(set(row[real])) == real.sum()
+            assert real[: real.sum()].all()  # padding at the end
+            assert np.isin(row[real], allowed).all()
 
 
-def test_the_likeliest_to_agree_is_last(tiny_split, ranker):
+@pytest.mark.parametrize("feature", ["similarity, genre", "recency: ratings since", "item's mean rating"])
+def test_the_models_word_is_the_order(tiny_split, compared, ranker, feature):
+    """With a model that only looks at one feature, its highest values are shown, the highest last."""
+    candidates = _candidates(tiny_split.test, ranker.proposes, POOL)
+    features = _features(tiny_split, candidates, compared)
+    column = features.columns.get_loc(feature)
+    simple = replace(ranker, model=SimpleNamespace(predict=lambda x: x[:, column]), _ranked={})
+    shown = simple.select(tiny_split.test, 4)
+    values = np.full(shown.position.shape, np.nan)
+    values[shown.real] = _features(tiny_split, shown, compared)[feature]
+    assert not (np.diff(values, axis=1) < 0).any()  # rising to the last
+    every = np.full(candidates.position.shape, -np.inf)
+    every[candidates.real] = features[feature]
+    best = np.sort(every, axis=1)[:, -4:]
+    full = shown.real.all(1)
+    assert full.sum() > 100
+    assert (values[full] == best[full]).all()
+
+
+def test_it_ranks_by_the_model_that_was_fitted(tiny_split, compared, ranker):
+    shown = ranker.select(tiny_split.test, POOL)
+    score = np.full(shown.position.shape, np.inf)
+    score[shown.real] = ranker.model.predict(_features(tiny_split, shown, compared).to_numpy(float))
+    assert (np.diff(np.where(shown.real, score, np.inf), axis=1)[shown.real[:, 1:]] >= 0).all()
+    assert len(np.unique(score)) > POOL
+
+
+def test_fewer_are_the_last_of_more(tiny_split, ranker):
     more, fewer = ranker.select(tiny_split.test, 6), ranker.select(tiny_split.test, 2)
     full = (more.real.sum(1) == 6) & (fewer.real.sum(1) == 2)
     assert full.any()
     assert (more.position[full, -2:] == fewer.position[full]).all()
-    assert (ranker.select(tiny_split.test, 20).real.sum(1) == np.minimum(tiny_split.test.n_earlier, 12)).all()  # pool
 
 
-def test_ratings_are_not_read(tiny_split, representations):
+def test_what_is_kept_of_a_ranking_changes_nothing(tiny_split, ranker):
+    """Rankings are kept for some sets of samples; others push them out."""
+    asked = [tiny_split.test.take(np.arange(n, n + 10)) for n in range(0, 80, 10)]
+    fresh = [replace(ranker, _ranked={}).select(samples, 4).position for samples in asked]
+    for _ in range(2):
+        for samples, expected in zip(asked, fresh, strict=True):
+            assert (ranker.select(samples, 4).position == expected).all()
+
+
+def test_it_shows_what_agrees_with_the_target(tiny_split, ranker):
+    """More of it than the candidates in any order would, and the vote of it knows more."""
+    for part in (tiny_split.valid, tiny_split.test):
+        gain = agreement(ranker.select(part, 4)) - agreement(_candidates(part, ranker.proposes, POOL))
+        assert gain.mean() > 0.1
+        assert gain.mean() > 4 * gain.std() / np.sqrt(len(gain))
+    test = tiny_split.test
+    at_random = rr.vote(rr.retrieve(test, ranker.proposes, 4))
+    assert auc(test.liked, rr.vote(ranker.select(test, 4))) > auc(test.liked, at_random) + 0.1
+
+
+def test_it_learns_from_training_samples_alone(tiny, tiny_split, compared, ranker):
+    """Other labels in the test period change nothing, others in training do."""
+    asked = tiny_split.test.take(np.flatnonzero(tiny_split.test.n_earlier >= 8)[:5])
+    late = np.flatnonzero(tiny.rank >= tiny.rank[tiny_split.test.position].min())
+    for positions, same in ((late, True), (tiny_split.train_ratings[::2], False)):
+        rating = tiny.rating.copy()
+        rating[positions] = 6 - rating[positions]
+        other = rr.split(replace(tiny, rating=rating))
+        again = learn_reranker(other, compared["noise"], compared, k=4, pool=POOL)
+        assert (again.ndcg == ranker.ndcg) == same
+        assert again.importance.equals(ranker.importance) == same
+        if same:
+            moved = Samples(other.data, asked.position)
+            assert (again.select(moved, 4).position == ranker.select(asked, 4).position).all()
+
+
+def test_ratings_are_not_read(tiny_split, compared):
     """Neither the target's, which would be the answer, nor the candidates'."""
-    from dataclasses import replace
-
-    shown = rr.retrieve(tiny_split.test, representations["mix3"], 5)
-    x = _features(tiny_split, shown, representations)
+    shown = rr.retrieve(tiny_split.test, compared["noise"], 5)
+    x = _features(tiny_split, shown, compared)
     rating = tiny_split.data.rating.copy()
     rating[np.setdiff1d(np.arange(len(rating)), tiny_split.train_ratings)] = 1
     other = rr.split(replace(tiny_split.data, rating=rating))
-    y = _features(other, rr.retrieval.retrieve.Shown(other.test, shown.position), representations)
+    y = _features(other, Shown(other.test, shown.position), compared)
     assert x.equals(y)
 
 
-def test_importance_and_ndcg(ranker):
-    assert 0 < ranker.ndcg <= 1
-    assert (ranker.importance.diff().dropna() <= 0).all()
-    assert "similarity, colla" in ranker.importance
+def test_importance_and_ndcg(tiny_split, compared, ranker):
+    """The planted feature matters most; NDCG is that of the ranking on the validation samples."""
+    features = _features(tiny_split, _candidates(tiny_split.test, ranker.proposes, POOL), compared)
+    assert set(ranker.importance.index) == set(features.columns)
+    assert ranker.importance.index[0] == "similarity, genre"
+    shown = ranker.select(tiny_split.valid, POOL)
+    discount, ndcg = 1 / np.log2(np.arange(4) + 2), []
+    for row, real, liked in zip(shown.liked, shown.real, shown.samples.liked, strict=True):
+        agrees = (row == liked)[real][::-1]  # the best first
+        best = np.sort(agrees)[::-1][:4] @ discount[: len(agrees)]
+        ndcg.append(
+            agrees[:4] @ discount[: len(agrees)] / best if best else 1.0
+        )  # LightGBM: nothing to find, all found
+    assert ranker.ndcg == pytest.approx(np.mean(ndcg), abs=1e-3)

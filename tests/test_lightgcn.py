@@ -1,3 +1,5 @@
+from dataclasses import fields, replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,19 @@ import torch
 import rallrec as rr
 from rallrec.data.split import Samples
 from rallrec.infra.cache import Cache
-from rallrec.representations.lightgcn import _negatives, normalised_adjacency, propagate, recall_at, train_lightgcn
+from rallrec.representations import lightgcn
+from rallrec.representations.lightgcn import (
+    LightGCN,
+    LightGCNSettings,
+    _negatives,
+    bpr,
+    normalised_adjacency,
+    propagate,
+    recall_at,
+    train_lightgcn,
+)
+
+from .elsewhere import Elsewhere
 
 SMALL = dict(dimensions=8, layers=2, epochs=30)
 
@@ -22,6 +36,19 @@ def test_propagation_equals_torch_geometric():
     expected = reference.get_embedding(edges)
     mine = propagate(normalised_adjacency(user, item, 6, 9), reference.embedding.weight, 3)
     assert torch.allclose(mine, expected, atol=1e-6)
+
+
+def test_loss_by_hand():
+    """A batch of two edges of the same user; the user's row decays twice, and a row in no place of the batch not."""
+    adjacency = normalised_adjacency(np.array([0, 0, 1]), np.array([0, 1, 2]), 2, 4)
+    first = torch.as_tensor(np.random.default_rng(0).normal(size=(6, 3)))
+    users, items, others = nodes = [torch.as_tensor(x) for x in ([0, 0], [2, 3], [4, 2])]
+    loss, l2 = bpr(adjacency.double(), first, nodes, LightGCNSettings(layers=2))
+    out = propagate(adjacency.double(), first, 2).numpy()
+    margin = [out[u] @ out[i] - out[u] @ out[j] for u, i, j in zip(users, items, others, strict=True)]
+    assert loss.item() == pytest.approx(np.mean([np.log1p(np.exp(-m)) for m in margin]))
+    squares = (first**2).sum(1).numpy()
+    assert l2.item() == pytest.approx((2 * squares[0] + 2 * squares[2] + squares[3] + squares[4]) / 2 / 2)
 
 
 def test_recall_by_hand(tiny_split):
@@ -63,21 +90,104 @@ def test_learns_the_planted_tastes(tiny_split, cache):
     assert graph.items.shape == (tiny_split.data.n_items, 8)
 
 
-def test_does_not_see_validation_or_test(tiny, tiny_split, tmp_path):
-    """Turning every held-out label around changes no embedding, as long as the epoch is not chosen by it."""
-    from dataclasses import replace
+def changed(split, positions):
+    """The same split of data in which the ratings at ``positions`` are of other items, likes and dislikes swapped."""
+    data = split.data
+    item, rating = data.item.copy(), data.rating.copy()
+    item[positions] = (item[positions] + 1) % data.n_items
+    rating[positions] = 6 - rating[positions] + (rating[positions] == 3)
+    other = replace(data, item=item, rating=rating)
+    assert (other.liked != data.liked)[positions].all()
+    parts = {part: Samples(other, getattr(split, part).position) for part in ("train", "valid", "test", "chosen_on")}
+    return replace(split, data=other, **parts)
 
-    rating = tiny.rating.copy()
-    rating[tiny_split.test.position] = 6 - rating[tiny_split.test.position]
-    other = replace(tiny, rating=rating)
-    moved = replace(
-        tiny_split,
-        data=other,
-        **{part: Samples(other, getattr(tiny_split, part).position) for part in ("train", "valid", "test")},
-    )
-    a = train_lightgcn(tiny_split, Cache(tmp_path / "a"), **SMALL)
-    b = train_lightgcn(moved, Cache(tmp_path / "b"), **SMALL)
+
+def held_out(split):
+    """Positions of all ratings after the training period, whether they are samples or too early in a user's life."""
+    return np.setdiff1d(np.arange(split.data.n_ratings), split.train_ratings)
+
+
+ONE_CHECK = SMALL | dict(check_every=SMALL["epochs"])  # there is but one epoch to choose
+
+
+def test_does_not_see_validation_or_test(tiny_split, tmp_path):
+    """Other items and ratings in all that is held out change no embedding, if the epoch is not chosen by them."""
+    other = changed(tiny_split, held_out(tiny_split))
+    a, b = (train_lightgcn(s, Cache(tmp_path / n), **ONE_CHECK) for s, n in ((tiny_split, "a"), (other, "b")))
     assert (a.items == b.items).all()
+    assert (a.users == b.users).all()
+    assert (a.agreement != b.agreement).all()
+
+
+def test_the_epoch_is_chosen_without_a_look_at_the_test_period(tiny, tiny_split, tmp_path):
+    late = np.flatnonzero(tiny.rank >= tiny.rank[tiny_split.test.position].min())
+    other = changed(tiny_split, late)
+    settings = SMALL | dict(check_every=3)
+    a, b = (train_lightgcn(s, Cache(tmp_path / n), **settings) for s, n in ((tiny_split, "a"), (other, "b")))
+    assert all((getattr(a, f.name) == getattr(b, f.name)).all() for f in fields(LightGCN))
+
+
+@pytest.mark.parametrize("protocol", ["strict", "released"])
+def test_a_look_at_what_is_held_out_would_be_seen(tiny, protocol, tmp_path):
+    """The two tests above can fail: where the graph sees more, other ratings there make other embeddings."""
+    split = rr.split(tiny, protocol)
+    seen = split.train_ratings[::7] if protocol == "strict" else np.intersect1d(held_out(split), split.graph_ratings)
+    other = changed(split, seen)
+    a, b = (train_lightgcn(s, Cache(tmp_path / n), **ONE_CHECK) for s, n in ((split, "a"), (other, "b")))
+    assert not np.allclose(a.items, b.items)
+
+
+@pytest.fixture
+def trainings(monkeypatch):
+    """The splits that were trained on, not answered from the cache."""
+    trained, real = [], lightgcn._train
+    monkeypatch.setattr(lightgcn, "_train", lambda split, *rest: trained.append(split) or real(split, *rest))
+    return trained
+
+
+def test_other_proportions_have_answers_of_their_own(tiny, cache, tmp_path, trainings):
+    """The graph is the same, but the epoch is chosen on samples that are test samples under the other proportions."""
+    splits = [rr.split(tiny, parts=parts) for parts in ((8, 1, 1), (16, 3, 1))]
+    a, b = splits
+    assert (a.graph_ratings == b.graph_ratings).all()
+    assert np.isin(b.chosen_on.position, a.test.position).any()
+    answers = [train_lightgcn(s, cache, **SMALL) for s in (*splits, *splits)]
+    assert trainings == splits
+    for n, s in enumerate(splits):
+        alone = train_lightgcn(s, Cache(tmp_path / f"alone{n}"), **SMALL)
+        for answer in (answers[n], answers[n + 2]):
+            assert all((getattr(answer, f.name) == getattr(alone, f.name)).all() for f in fields(LightGCN))
+
+
+@pytest.mark.parametrize("part", ["valid", "chosen_on"])
+def test_what_the_curves_are_measured_on_is_in_the_key(part, tiny_split, cache, trainings):
+    fewer = getattr(tiny_split, part).take(np.arange(20))
+    for s in (tiny_split, replace(tiny_split, **{part: fewer}), tiny_split):
+        train_lightgcn(s, cache, **SMALL)
+    assert len(trainings) == 2
+
+
+def test_another_device_gives_the_same(tiny_split, tmp_path):
+    """Every tensor is on the device that is asked for, and what is drawn does not depend on it."""
+    here = train_lightgcn(tiny_split, Cache(tmp_path / "here"), **SMALL)
+    with Elsewhere() as device:
+        there = train_lightgcn(tiny_split, Cache(tmp_path / "there"), "meta", **SMALL)
+    assert all((getattr(here, f.name) == getattr(there, f.name)).all() for f in fields(LightGCN))
+    products = 2 * SMALL["layers"] * SMALL["epochs"]  # there and back, a step an epoch
+    assert device.calls["mm"] >= products
+
+
+def test_an_answer_holds_for_all_devices(tiny_split, cache, trainings):
+    train_lightgcn(tiny_split, cache, **SMALL)
+    train_lightgcn(tiny_split, cache, "cuda", **SMALL)
+    assert len(trainings) == 1
+
+
+def test_validation_likes_alone_choose_nothing_and_break_nothing(tiny_split, cache):
+    likes = tiny_split.valid.take(tiny_split.valid.liked)
+    graph = train_lightgcn(replace(tiny_split, valid=likes, chosen_on=likes), cache, **SMALL)
+    assert np.isnan(graph.agreement).all()
+    assert np.isfinite(graph.items).all()
 
 
 def test_unknown_edges(tiny_split, cache):

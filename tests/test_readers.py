@@ -2,9 +2,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 import rallrec as rr
 from rallrec.data.past import item_statistics, user_mean
+from rallrec.evaluation.metrics import auc
+from rallrec.readers import prompts
 from rallrec.readers.combination import combine
 from rallrec.readers.trees import features, lightgbm_reader
 
@@ -34,8 +37,6 @@ def test_user_mean(tiny, tiny_split):
 
 
 def test_features_do_not_know_the_target(tiny, tiny_split, embedding):
-    from dataclasses import replace
-
     part = tiny_split.test
     before = features(tiny_split, rr.select(part, "high", embedding, 5), embedding)
     rating = tiny.rating.copy()
@@ -85,14 +86,68 @@ def test_readers_together_are_better_than_each_alone():
     p = [1 / (1 + np.exp(-a)), 1 / (1 + np.exp(-b))]
     half = slice(0, 2000), slice(2000, 4000)
     together, weights = combine([x[half[0]] for x in p], liked[half[0]], [x[half[1]] for x in p])
-    auc = rr.evaluation.metrics.auc
     assert auc(liked[half[1]], together) > max(auc(liked[half[1]], x[half[1]]) for x in p) + 0.02
     assert weights[1] > weights[0] > 0
 
 
+@pytest.fixture
+def judged():
+    """Labels, a reader of them, and one that answers at random; [600] each."""
+    rng = np.random.default_rng(0)
+    logit = rng.normal(size=600)
+    return rng.random(600) < 1 / (1 + np.exp(-logit)), 1 / (1 + np.exp(-logit)), rng.uniform(0.1, 0.9, 600)
+
+
+def test_a_reader_alone_is_calibrated(judged):
+    liked, good, _ = judged
+    p, weights = combine([good], liked, [good])
+    x = np.log(good / (1 - good))[:, None]
+    model = LogisticRegression(C=1.0).fit((x - x.mean(0)) / x.std(0), liked)
+    assert (p == model.predict_proba((x - x.mean(0)) / x.std(0))[:, 1]).all()
+    assert weights == model.coef_[0]
+    assert auc(liked, p) == auc(liked, good)
+
+
+def test_a_reader_alone_is_not_turned_around(judged):
+    liked, good, _ = judged
+    p, weights = combine([1 - good], liked, [1 - good])
+    assert auc(liked, p) == auc(liked, 1 - good) < 0.4
+    assert p == pytest.approx(np.full(600, liked.mean()), abs=1e-4)
+    assert 0 < weights[0] < 1e-3
+
+
+def test_beside_others_a_reader_may_weigh_against_them(judged):
+    """Of two readers with a common fault one corrects the other."""
+    liked, good, noise = judged
+    tilted = good * noise / (good * noise + (1 - good) * (1 - noise))  # the sum of both logits
+    p, weights = combine([tilted, noise], liked, [tilted, noise])
+    assert weights[0] > 0 > weights[1]
+    assert auc(liked, p) == pytest.approx(auc(liked, good), abs=0.01)
+
+
+def test_a_reader_that_says_the_same_of_all_changes_nothing(judged):
+    liked, good, _ = judged
+    constant = np.full(600, 0.3)
+    with_it, weights = combine([good, constant], liked, [good, constant])
+    assert with_it == pytest.approx(combine([good], liked, [good])[0], abs=1e-3)
+    assert weights[1] == pytest.approx(0, abs=1e-6)
+    assert combine([constant], liked, [constant])[0] == pytest.approx(np.full(600, liked.mean()), abs=1e-4)
+
+
+@pytest.mark.parametrize("label", [True, False])
+@pytest.mark.parametrize("n_readers", [1, 2])
+def test_validation_labels_of_one_class_tell_the_base_rate(judged, label, n_readers):
+    readers = list(judged[1:])[:n_readers]
+    p, weights = combine(readers, np.full(600, label), readers)
+    assert p == pytest.approx(np.full(600, (600 * label + 1) / 602), abs=1e-4)
+    assert (weights > 0).all()
+    if n_readers == 1:
+        assert (np.argsort(p) == np.argsort(readers[0])).all()
+
+
 def test_the_llm_reader_gives_probabilities(tiny_split, embedding, llm):
     shown = rr.select(tiny_split.test.take(np.arange(5)), "rerank", embedding, 3)
-    for kind in rr.readers.prompts.KINDS:
+    for kind in prompts.KINDS:
         p = rr.recommend(shown, llm, kind)
         assert p.shape == (5,)
         assert ((p > 0) & (p < 1)).all()

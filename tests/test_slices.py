@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from rallrec.evaluation.later_likes import find, later_likes
-from rallrec.evaluation.metrics import auc, calibration_error
+from rallrec.evaluation.metrics import auc
 from rallrec.evaluation.slices import by_slice, slices, user_auc
 
 
@@ -46,15 +46,6 @@ def test_auc_within_users(tiny_split):
     assert n == m == k == len(by_hand)
     assert value.value == pytest.approx(np.mean(by_hand))
     assert value.low < value.value < value.high
-
-
-def test_calibration_error():
-    rng = np.random.default_rng(0)
-    p = rng.random(200_000)
-    liked = rng.random(len(p)) < p
-    assert calibration_error(liked, p) < 0.01
-    assert calibration_error(liked, np.clip(p + 0.2, 0, 1)) == pytest.approx(0.18, abs=0.01)
-    assert calibration_error(np.array([True, False]), np.array([1.0, 0.0])) == 0
 
 
 def test_later_likes_and_their_retrieval(tiny, tiny_split):

@@ -45,4 +45,10 @@ class Catalogue:
         cosine, code = self.index.search(queries, k + max(map(len, without)))
         keep = np.stack([~np.isin(row, left_out) & (row >= 0) for row, left_out in zip(code, without, strict=True)])
         best = np.argsort(~keep, axis=1, kind="stable")[:, :k]  # kept ones first, in order of cosine
-        return np.take_along_axis(code, best, 1), np.take_along_axis(cosine, best, 1)
+        code, cosine = np.take_along_axis(code, best, 1), np.take_along_axis(cosine, best, 1)
+        for row in np.flatnonzero(keep.sum(1) < k):  # a graph's walk may end too early: look at all
+            every = self.items @ queries[row]
+            every[without[row]] = -np.inf
+            code[row] = np.argsort(-every, kind="stable")[:k]
+            cosine[row] = every[code[row]]
+        return code, cosine

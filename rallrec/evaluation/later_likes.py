@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..data.split import Split
+from .metrics import recalls
 
 CUTS = (10, 50)
 POPULARITY = {"all items": (0, np.inf), "no training rating": (0, 0), "1 to 20": (1, 20), "21 to 100": (21, 100)}
@@ -86,7 +87,7 @@ def _at_cuts(score: np.ndarray, wanted: np.ndarray, cuts: tuple[int, ...]) -> di
     n = wanted.sum(1)
     return {
         cut: dict(
-            recall=float((hit[:, :cut].sum(1) / np.minimum(n, cut)).mean()),
+            recall=float(recalls(order[:, :cut], wanted).mean()),
             ndcg=float(((hit[:, :cut] * gain[:cut]).sum(1) / best[np.minimum(n, cut) - 1]).mean()),
         )
         for cut in cuts

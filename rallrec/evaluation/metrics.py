@@ -3,6 +3,7 @@
 A user's samples resemble each other, so resampling rows would make every interval too narrow.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ METRICS = ("auc", "log_loss", "accuracy", "calibration_error")
 BINS = 10  # of the calibration error, of equal counts
 RESAMPLES = 1000
 LEVEL = 0.95
+LEAST_SLOPE = 1e-6  # of a calibration, in units of the scores' spread: next to nothing, yet scores keep their order
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,18 @@ class Estimate:
     low: float
     high: float
 
+    @property
+    def verdict(self) -> int:
+        """What the interval says of the sign; see `verdict`."""
+        return verdict(self.low, self.high)
+
     def __str__(self) -> str:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def verdict(low: float, high: float) -> int:
+    """1 where the whole interval lies above zero, -1 where it lies below, 0 where it tells neither (or is NaN)."""
+    return int(low > 0) - int(high < 0)
 
 
 def auc(liked: np.ndarray, p: np.ndarray) -> float:
@@ -35,20 +47,13 @@ def auc(liked: np.ndarray, p: np.ndarray) -> float:
     return float(_aucs(np.asarray(liked, bool), np.asarray(p, float), everyone, np.ones((1, 1)))[0])
 
 
-def log_loss(liked: np.ndarray, p: np.ndarray) -> float:
-    """Mean negative log-likelihood, in nats; p is kept 1e-6 away from 0 and 1."""
-    return float(_losses(np.asarray(liked, bool), np.asarray(p, float)).mean())
+def recalls(top: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Recall at k of each row, float64 [n]: the share found of what is wanted, or of k where more is wanted.
 
-
-def accuracy(liked: np.ndarray, p: np.ndarray) -> float:
-    """Share of samples on the right side of 0.5."""
-    return float(((np.asarray(p) > 0.5) == np.asarray(liked, bool)).mean())
-
-
-def calibration_error(liked: np.ndarray, p: np.ndarray) -> float:
-    """Expected calibration error: mean distance of share of likes and mean P(like) in `BINS` bins of equal counts."""
-    everyone = np.zeros(len(p), int)
-    return float(_calibration(np.asarray(liked, bool), np.asarray(p, float), everyone, np.ones((1, 1)))[0])
+    Args:
+        top: int [n, k], columns of what each row was given. wanted: bool [n, n_columns], at least one a row.
+    """
+    return np.take_along_axis(wanted, top, axis=1).sum(1) / np.minimum(wanted.sum(1), top.shape[1])
 
 
 def evaluate(samples: Samples, p: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Estimate]:
@@ -131,17 +136,47 @@ def resampled_users(user: np.ndarray, resamples: int, seed: int) -> tuple[np.nda
     return code, np.concatenate([np.ones((1, n)), drawn])
 
 
-def platt(scores: np.ndarray, liked: np.ndarray):
+def platt(scores: np.ndarray, liked: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """A map from scores to probabilities, fitted on held-out samples (Platt 1999): logistic in the score.
 
-    A logistic curve with a positive slope keeps the order, so it changes log loss and accuracy, not AUC.
+    The curve always rises (see `rising`) and so keeps the order: it changes log loss and accuracy, not AUC.
+    """
+    scores = np.asarray(scores, float)
+    mean, spread = scores.mean(), scores.std() if np.ptp(scores) > 0 else 1.0
+    model = rising(((scores - mean) / spread)[:, None], liked, c=1e6)
+    return lambda s: model.predict_proba(((np.asarray(s, float) - mean) / spread)[:, None])[:, 1]
+
+
+def rising(x: np.ndarray, liked: np.ndarray, c: float):
+    """A logistic regression of labels that never turns the order of a score around.
+
+    The best rising curve of a score that is worse than chance is constant. This one has a slope of `LEAST_SLOPE`
+    all the same: a calibration says how sure a reader may be, and whether its order is any good is the AUC's to say.
+
+    Where no curve is the best, since all labels are the same or all likes lie above all dislikes, a like with the
+    lowest score and a dislike with the highest stand beside the samples. Of n samples that are all liked the
+    curve says ``(n + 1) / (n + 2)``.
+
+    Args:
+        x: [n, n_scores], of mean 0 and spread 1. One of several may weigh against the others; a single one must
+            rise, and so must all where the labels are the same.
+        c: the inverse of the penalty's weight, scikit-learn's ``C``.
+
+    Returns:
+        A fitted ``LogisticRegression``.
     """
     from sklearn.linear_model import LogisticRegression
 
-    scores = np.asarray(scores, float)
-    mean, spread = scores.mean(), scores.std() or 1.0
-    model = LogisticRegression(C=1e6).fit(((scores - mean) / spread)[:, None], liked)
-    return lambda s: model.predict_proba(((np.asarray(s, float) - mean) / spread)[:, None])[:, 1]
+    liked, single = np.asarray(liked, bool), x.shape[1] == 1
+    alike = liked.all() or not liked.any()
+    if alike or (single and np.ptp(x) > 0 and x[liked].min() >= x[~liked].max()):
+        x, liked = np.concatenate([x, [x.min(0), x.max(0)]]), np.append(liked, [True, False])
+    model = LogisticRegression(C=c).fit(x, liked)
+    if alike or single:
+        if model.coef_.min() < 0:
+            model.fit(np.zeros_like(x), liked)  # the intercept that goes with a slope of next to nothing
+        model.coef_ = np.maximum(model.coef_, LEAST_SLOPE)
+    return model
 
 
 def _probabilities(samples: Samples, p: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Training that gives the same bytes again, and on which machine it ran."""
+"""Training that gives the same bytes again, the same draws on every device, and on which machine it ran."""
 
 import os
 import platform
@@ -14,16 +14,18 @@ def reproducible(seed: int, threads: int | None = None) -> Iterator[None]:
     """Seed torch within the block, and let it take its deterministic algorithms.
 
     Without these, the gradient of an embedding look-up is summed by several threads in whatever order
-    they come, and the last bits of a trained embedding differ from run to run.
+    they come, and the last bits of a trained embedding differ from run to run. A GPU has not all of them:
+    there the last bits of a product with a sparse matrix may still differ.
 
     Args:
         threads: that many within the block; sums differ with their number. None changes nothing.
     """
     before_threads = torch.get_num_threads()
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs for deterministic products
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        torch.use_deterministic_algorithms(True, warn_only=True)  # a GPU has not all of them
+        torch.use_deterministic_algorithms(True, warn_only=True)  # it warns of those that are missing
         torch.set_num_threads(threads or before_threads)
         try:
             yield
@@ -32,10 +34,27 @@ def reproducible(seed: int, threads: int | None = None) -> Iterator[None]:
             torch.set_num_threads(before_threads)
 
 
+class Dropout(torch.nn.Dropout):
+    """Dropout that draws on the CPU, so that a seed means the same on every device; there, torch's own to the bit."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.training or not self.p:
+            return x
+        kept = torch.empty_like(x, device="cpu").bernoulli_(1 - self.p).div_(1 - self.p or 1)
+        return x * kept.to(x.device)
+
+
+def drawn_on_cpu(model: torch.nn.Module) -> torch.nn.Module:
+    """The same model, each of its dropouts a `Dropout`."""
+    for module in list(model.modules()):
+        for name, part in module.named_children():
+            if type(part) is torch.nn.Dropout:
+                setattr(module, name, Dropout(part.p))
+    return model
+
+
 def hardware() -> str:
     """Processor, cores and GPU in words."""
-    import torch
-
     name = platform.processor() or platform.machine()
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()

@@ -15,9 +15,10 @@ from ..data.past import item_statistics, user_mean
 from ..data.split import Samples, Split
 from ..evaluation.metrics import auc
 from ..infra.cache import Cache, default_cache, digest
+from ..infra.early_stopping import EarlyStopping
 from ..infra.errors import one_of
 from ..infra.progress import Progress
-from ..infra.reproducible import reproducible
+from ..infra.reproducible import drawn_on_cpu, reproducible
 from ..retrieval.selectors import last
 from .trees import TREES
 
@@ -57,11 +58,14 @@ class BaselineSettings:
     seed: int = 0
 
 
-def baseline(model: str, split: Split, cache: Cache | None = None, **settings) -> tuple[float, np.ndarray, np.ndarray]:
+def baseline(
+    model: str, split: Split, cache: Cache | None = None, device: str = "cpu", **settings
+) -> tuple[float, np.ndarray, np.ndarray]:
     """Train one model on the training samples, stop on validation, predict.
 
     Args:
-        model: one of `MODELS`. settings: fields of `BaselineSettings`.
+        model: one of `MODELS`. device: where to train; the answer is the same but for rounding.
+        settings: fields of `BaselineSettings`.
 
     Returns:
         Validation AUC, P(like) of the validation samples, and of the test samples.
@@ -71,18 +75,19 @@ def baseline(model: str, split: Split, cache: Cache | None = None, **settings) -
     parts = [digest(p.position) for p in (split.train, split.valid, split.test)]
     seen = digest(split.train_ratings)
     inputs = dict(step="baseline", version=VERSION, model=model, data=split.data.hash, parts=parts, seen=seen)
-    made = (cache or default_cache()).arrays(inputs | asdict(s), lambda: _train(model, split, s))
+    # not the device: all draws are made on the CPU, so that devices differ in rounding only, as processors do
+    made = (cache or default_cache()).arrays(inputs | asdict(s), lambda: _train(model, split, s, device))
     return float(made["valid_auc"]), made["valid"], made["test"]
 
 
-def tuned(model: str, split: Split, grid: list[dict], seed: int = 0) -> tuple[dict, pd.DataFrame]:
+def tuned(model: str, split: Split, grid: list[dict], seed: int = 0, device: str = "cpu") -> tuple[dict, pd.DataFrame]:
     """The settings of ``grid`` with the best validation AUC, and the AUC of each.
 
     Compared on at most `TUNING_SAMPLES` of the training samples.
     """
     # where they are all, the best of these trainings is the one that will be used
     most = TUNING_SAMPLES if len(split.train) > TUNING_SAMPLES else BaselineSettings.most
-    aucs = [baseline(model, split, **choice, most=most, seed=seed)[0] for choice in grid]
+    aucs = [baseline(model, split, device=device, **choice, most=most, seed=seed)[0] for choice in grid]
     table = pd.DataFrame(grid).assign(valid_auc=aucs)
     return grid[int(table["valid_auc"].argmax())], table
 
@@ -189,23 +194,23 @@ def _model(name: str, sizes: dict[str, int], s: BaselineSettings) -> torch.nn.Mo
             return DIN(others, attended, targets, mlp, dict(dims=[32], use_softmax=False))
 
 
-def _train(name: str, split: Split, s: BaselineSettings) -> dict[str, np.ndarray]:
+def _train(name: str, split: Split, s: BaselineSettings, device: str) -> dict[str, np.ndarray]:
     inputs, sizes = {}, {}
     train = split.train.take(split.train.draw(s.most, s.seed))
     for part, samples in (("train", train), ("valid", split.valid), ("test", split.test)):
         values, sizes = fields(split, samples, s.history)
-        inputs[part] = {n: torch.as_tensor(v) for n, v in values.items()}
+        inputs[part] = {n: torch.as_tensor(v).to(device) for n, v in values.items()}
         inputs[part]["item again"] = inputs[part]["item"]
-    liked = torch.as_tensor(train.liked, dtype=torch.float32)
+    liked = torch.as_tensor(train.liked, dtype=torch.float32).to(device)
     judged = split.valid.draw(STOP_SAMPLES, s.seed)
     stop = {n: v[judged] for n, v in inputs["valid"].items()}
     batch = max(s.batch, -(-len(liked) // s.most_steps))
     rng = np.random.default_rng(s.seed)
     with reproducible(s.seed, threads=1):  # strong decay carries a last bit far, and batches are small
-        model = _model(name, sizes, s)
+        model = drawn_on_cpu(_model(name, sizes, s)).to(device)
         optimizer = torch.optim.AdamW(model.parameters(), lr=s.learning_rate, weight_decay=s.decay)
         loss_of = torch.nn.BCELoss()
-        best, best_auc, stale = None, -np.inf, 0
+        stopping = EarlyStopping(s.patience)
         with Progress(name, s.epochs * s.checks, "check") as progress:
             for check in range(s.epochs * s.checks):
                 if check % s.checks == 0:
@@ -218,14 +223,10 @@ def _train(name: str, split: Split, s: BaselineSettings) -> dict[str, np.ndarray
                     optimizer.step()
                 value = auc(split.valid.liked[judged], _predict(model, stop, batch))
                 progress.add()
-                if value > best_auc:
-                    best = {n: v.clone() for n, v in model.state_dict().items()}
-                    best_auc, stale = value, 0
-                else:
-                    stale += 1
-                if stale >= s.patience:
+                stopping.check(value, lambda: {n: v.clone() for n, v in model.state_dict().items()})
+                if stopping.over:
                     break
-        model.load_state_dict(best)
+        model.load_state_dict(stopping.best)
         valid, test = (_predict(model, inputs[part], batch) for part in ("valid", "test"))
     return dict(valid_auc=np.array(auc(split.valid.liked, valid)), valid=valid, test=test)
 
@@ -235,4 +236,5 @@ def _predict(model: torch.nn.Module, inputs: dict[str, torch.Tensor], batch: int
     model.eval()
     n = len(inputs["user"])
     rows = torch.arange(n).split(8 * batch)
-    return np.concatenate([model({k: v[r] for k, v in inputs.items()}).numpy() for r in rows]).astype(np.float64)
+    answers = [model({k: v[r] for k, v in inputs.items()}).cpu().numpy() for r in rows]
+    return np.concatenate(answers).astype(np.float64)

@@ -11,9 +11,10 @@ import torch
 import torch.nn.functional as F
 
 from ..infra.cache import Cache, default_cache
+from ..infra.early_stopping import EarlyStopping
 from ..infra.errors import InputError
 from ..infra.progress import Progress
-from ..infra.reproducible import reproducible
+from ..infra.reproducible import Dropout, reproducible
 
 VERSION = 1  # of this file's arithmetic; part of the cache key
 
@@ -59,7 +60,12 @@ def align(text: np.ndarray, colla: np.ndarray, warm: np.ndarray | None = None, *
 
 
 def train_alignment(
-    text: np.ndarray, colla: np.ndarray, warm: np.ndarray | None = None, cache: Cache | None = None, **settings
+    text: np.ndarray,
+    colla: np.ndarray,
+    warm: np.ndarray | None = None,
+    cache: Cache | None = None,
+    device: str = "cpu",
+    **settings,
 ) -> Alignment:
     """Learn projections f, g that minimise the symmetric InfoNCE loss
 
@@ -69,6 +75,7 @@ def train_alignment(
         text: [n_items, d_llm]. colla: [n_items, d].
         warm: bool [n_items], items with a training rating; only these are trained on. The others get
             their text projection: the place where the aligned space thinks such items belong.
+        device: where to train; the answer is the same but for rounding.
         settings: fields of `AlignmentSettings`. A tenth of the warm items is held out to stop on.
     """
     s = AlignmentSettings(**settings)
@@ -76,13 +83,14 @@ def train_alignment(
     if not len(text) == len(colla) == len(warm):
         raise InputError(f"text, colla and warm have {len(text)}, {len(colla)} and {len(warm)} rows; give one an item")
     inputs = dict(step="alignment", version=VERSION, text=text, colla=colla, warm=warm, **asdict(s))
-    return Alignment(**(cache or default_cache()).arrays(inputs, lambda: _train(text, colla, warm, s)))
+    # not the device: all draws are made on the CPU, so that devices differ in rounding only, as processors do
+    return Alignment(**(cache or default_cache()).arrays(inputs, lambda: _train(text, colla, warm, s, device)))
 
 
 def info_nce(a: torch.Tensor, b: torch.Tensor, temperature: float) -> torch.Tensor:
     """Symmetric InfoNCE of two views with unit rows, [n, d] each; row i of one belongs to row i of the other."""
     logits = a @ b.T / temperature  # [n, n]
-    own = torch.arange(len(a))
+    own = torch.arange(len(a), device=a.device)
     return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
 
 
@@ -93,7 +101,7 @@ class _Projection(torch.nn.Sequential):
         super().__init__(
             torch.nn.Linear(d, s.hidden),
             torch.nn.GELU(),
-            torch.nn.Dropout(s.dropout),
+            Dropout(s.dropout),
             torch.nn.Linear(s.hidden, s.dimensions),
         )
 
@@ -106,17 +114,19 @@ def _standardised(x: np.ndarray, rows: np.ndarray) -> torch.Tensor:
     return torch.as_tensor((x - mean) / np.maximum(spread, 1e-6), dtype=torch.float32)
 
 
-def _train(text: np.ndarray, colla: np.ndarray, warm: np.ndarray, s: AlignmentSettings) -> dict[str, np.ndarray]:
+def _train(
+    text: np.ndarray, colla: np.ndarray, warm: np.ndarray, s: AlignmentSettings, device: str
+) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(s.seed)
     rows = rng.permutation(np.flatnonzero(warm))
     held_out, train = np.split(rows, [max(2, int(len(rows) * s.held_out))])
     if len(train) < 2:
         raise InputError(f"{len(rows)} items with a training rating are too few to align")
-    t, c = _standardised(text, train), _standardised(colla, train)
+    t, c = (_standardised(x, train).to(device) for x in (text, colla))
     with reproducible(s.seed):
-        f, g = _Projection(t.shape[1], s), _Projection(c.shape[1], s)
+        f, g = (_Projection(x.shape[1], s).to(device) for x in (t, c))
         optimizer = torch.optim.AdamW([*f.parameters(), *g.parameters()], lr=s.learning_rate, weight_decay=s.decay)
-        curve, best, best_loss, stale = [], None, np.inf, 0
+        curve, stopping = [], EarlyStopping(s.patience)
         with Progress("alignment", s.epochs, "epoch") as progress:
             for epoch in range(s.epochs + 1):
                 if epoch % s.check_every == 0:
@@ -124,13 +134,10 @@ def _train(text: np.ndarray, colla: np.ndarray, warm: np.ndarray, s: AlignmentSe
                     with torch.no_grad():
                         ft, gc = f(t), g(c)
                         loss = info_nce(ft[held_out], gc[held_out], s.temperature).item()
-                        nearest = (gc[held_out] @ ft[held_out].T).argmax(1).numpy()
+                        nearest = (gc[held_out] @ ft[held_out].T).argmax(1).cpu().numpy()
                     curve.append((epoch, loss, (nearest == np.arange(len(held_out))).mean()))
-                    if loss < best_loss:
-                        best, best_loss, stale = (ft.numpy(), gc.numpy()), loss, 0
-                    else:
-                        stale += 1
-                    if stale >= s.patience:
+                    stopping.check(-loss, (ft, gc))
+                    if stopping.over:
                         break
                     f.train(), g.train()
                 order = rng.permutation(train)
@@ -139,7 +146,7 @@ def _train(text: np.ndarray, colla: np.ndarray, warm: np.ndarray, s: AlignmentSe
                     info_nce(f(t[batch]), g(c[batch]), s.temperature).backward()
                     optimizer.step()
                 progress.add()
-    ft, gc = best
+    ft, gc = (x.cpu().numpy() for x in stopping.best)
     both = np.where(warm[:, None], ft + gc, ft)
     ssl = both / np.maximum(np.linalg.norm(both, axis=1, keepdims=True), 1e-12)
     epoch, loss, match = np.array(curve).T

@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 
 from ..data.split import Samples, Split
-from ..evaluation.metrics import auc
+from ..evaluation.metrics import auc, recalls
 from ..infra.cache import Cache, default_cache, digest
+from ..infra.early_stopping import EarlyStopping
 from ..infra.errors import InputError, at_least, one_of
 from ..infra.progress import Progress
 from ..infra.reproducible import reproducible
@@ -69,15 +70,15 @@ def lightgcn(split: Split, **settings) -> np.ndarray:
     return train_lightgcn(split, **settings).items
 
 
-def train_lightgcn(split: Split, cache: Cache | None = None, **settings) -> LightGCN:
+def train_lightgcn(split: Split, cache: Cache | None = None, device: str = "cpu", **settings) -> LightGCN:
     """Train LightGCN on the ratings that the split lets the graph see.
 
     Loss (BPR): ``-ln sigmoid(u.i - u.j)`` for an edge (u, i) and an item j that u has not rated,
-    plus L2 decay on the first layer of the three. Stops when the vote's AUC has not risen for
-    ``patience`` checks, and returns the best epoch's embeddings. An answer from the cache if there
-    is one.
+    plus L2 decay on the first layer. Stops when the vote's AUC has not risen for ``patience`` checks, and
+    returns the best epoch's embeddings. An answer from the cache if there is one.
 
     Args:
+        device: where to train; the answer is the same but for rounding.
         settings: fields of `LightGCNSettings`.
     """
     s = LightGCNSettings(**settings)
@@ -87,9 +88,9 @@ def train_lightgcn(split: Split, cache: Cache | None = None, **settings) -> Ligh
     at_least("layers", s.layers, 0)
     one_of("edges", s.edges, EDGES)
     inputs = dict(step="lightgcn", version=VERSION, data=split.data.hash, seen=digest(split.graph_ratings), **asdict(s))
-    if split.protocol.chosen_on_test:
-        inputs["chosen_on"] = digest(split.chosen_on.position)
-    return LightGCN(**(cache or default_cache()).arrays(inputs, lambda: _train(split, s)))
+    inputs |= dict(chosen_on=digest(split.chosen_on.position), recalled=digest(split.valid.position))
+    # not the device: all draws are made on the CPU, so that devices differ in rounding only, as processors do
+    return LightGCN(**(cache or default_cache()).arrays(inputs, lambda: _train(split, s, device)))
 
 
 def propagate(adjacency: torch.Tensor, first: torch.Tensor, layers: int) -> torch.Tensor:
@@ -103,6 +104,21 @@ def propagate(adjacency: torch.Tensor, first: torch.Tensor, layers: int) -> torc
         layer = _Symmetric.apply(adjacency, layer)
         total = total + layer
     return total / (layers + 1)
+
+
+def bpr(
+    adjacency: torch.Tensor, first: torch.Tensor, nodes: list[torch.Tensor], s: LightGCNSettings
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A batch's BPR loss, and the L2 of the first layer's rows, each as often as it stands in the batch.
+
+    Args:
+        nodes: three times [batch], rows of ``first``: users, items of their edges, items that they have not rated.
+    """
+    out = propagate(adjacency, first, s.layers)
+    u, i, j = (out[x] for x in nodes)  # [batch, d] each
+    times = torch.bincount(torch.cat(nodes), minlength=len(first))  # that a node stands in the batch
+    l2 = (times * first.square().sum(1)).sum() / 2 / len(u)
+    return F.softplus((u * (j - i)).sum(1)).mean(), l2
 
 
 class _Symmetric(torch.autograd.Function):
@@ -153,64 +169,57 @@ def recall_at(users: np.ndarray, items: np.ndarray, held_out: Samples, seen: np.
         score = users[block] @ items.T
         rated = seen[np.isin(data.user[seen], block)]
         score[np.searchsorted(block, data.user[rated]), data.item[rated]] = -np.inf
-        k_used = min(k, score.shape[1])
-        top = np.argpartition(-score, k_used - 1, axis=1)[:, :k_used]
+        most = min(k, data.n_items)
+        top = np.argpartition(-score, most - 1, axis=1)[:, :most]
         relevant = np.zeros(score.shape, bool)
         mine = likes & np.isin(held_out.user, block)
         relevant[np.searchsorted(block, held_out.user[mine]), held_out.item[mine]] = True
-        found = np.take_along_axis(relevant, top, axis=1).sum(1)
-        total += (found / np.minimum(relevant.sum(1), k)).sum()
+        total += recalls(top, relevant).sum()
     return total / len(who)
 
 
-def _train(split: Split, s: LightGCNSettings) -> dict[str, np.ndarray]:
+def _train(split: Split, s: LightGCNSettings, device: str) -> dict[str, np.ndarray]:
     data = split.data
     seen = split.graph_ratings
     edges = seen[data.liked[seen]] if s.edges == "likes" else seen
     if not len(edges):
         raise InputError(f"{data.name}: the graph has no {s.edges!r} edges")
     user, item = data.user[edges].astype(np.int64), data.item[edges].astype(np.int64)
-    adjacency = normalised_adjacency(user, item, data.n_users, data.n_items)
+    adjacency = normalised_adjacency(user, item, data.n_users, data.n_items).to(device)
     rated = np.sort(data.user[seen].astype(np.int64) * data.n_items + data.item[seen])  # pairs that are no negatives
     rng = np.random.default_rng(s.seed)
-    n = data.n_users + data.n_items
-    first = torch.nn.Parameter(torch.as_tensor(rng.normal(0, 0.1, (n, s.dimensions)).astype(np.float32)))
+    drawn = rng.normal(0, 0.1, (data.n_users + data.n_items, s.dimensions)).astype(np.float32)
+    first = torch.nn.Parameter(torch.as_tensor(drawn).to(device))
     optimizer = torch.optim.Adam([first], lr=s.learning_rate)
     judged = split.chosen_on.take(split.chosen_on.draw(STOP_SAMPLES, s.seed))
-    curve, losses, best, best_agreement, stale = [], [], None, -np.inf, 0
+    curve, losses, stopping = [], [], EarlyStopping(s.patience)
     with reproducible(s.seed), Progress("LightGCN", s.epochs, "epoch") as progress:
         for epoch in range(1, s.epochs + 1):
             order = rng.permutation(len(edges))
             for rows in np.array_split(order, min(s.most_steps, -(-len(order) // s.batch))):
                 rows = np.sort(rows)  # edges of a user, and what memory holds of them, stand together
                 negative = _negatives(rng, user[rows], rated, data.n_items)
-                out = propagate(adjacency, first, s.layers)
-                nodes = [torch.as_tensor(x) for x in (user[rows], item[rows] + data.n_users, negative + data.n_users)]
-                u, i, j = (out[x] for x in nodes)  # [batch, d] each
-                bpr = F.softplus((u * (j - i)).sum(1)).mean()
-                times = torch.bincount(torch.cat(nodes), minlength=n)  # that a node stands in the batch
-                l2 = (times * first.square().sum(1)).sum() / 2 / len(rows)
+                nodes = (user[rows], item[rows] + data.n_users, negative + data.n_users)
+                loss, l2 = bpr(adjacency, first, [torch.as_tensor(x).to(device) for x in nodes], s)
                 optimizer.zero_grad()
-                (bpr + s.decay * l2).backward()
+                (loss + s.decay * l2).backward()
                 optimizer.step()
-                losses.append(bpr.item())
+                losses.append(loss.item())
             progress.add()
             if epoch % s.check_every and epoch < s.epochs:
                 continue
             with torch.no_grad():
-                out = propagate(adjacency, first, s.layers).numpy()
+                out = propagate(adjacency, first, s.layers).cpu().numpy()
             users, items = out[: data.n_users], out[data.n_users :]
             agreement = auc(judged.liked, vote(retrieve(judged, items, s.stop_k)))
             curve.append((epoch, np.mean(losses), recall_at(users, items, split.valid, seen), agreement))
             losses.clear()
-            if agreement > best_agreement:
-                best, best_agreement, stale = (users, items), agreement, 0
-            else:
-                stale += 1
-            if stale >= s.patience:
+            stopping.check(agreement, (users, items))
+            if stopping.over:
                 break
+    users, items = stopping.best
     epoch, loss, recall, agreement = np.array(curve).T
-    return dict(users=best[0], items=best[1], epoch=epoch.astype(int), loss=loss, recall=recall, agreement=agreement)
+    return dict(users=users, items=items, epoch=epoch.astype(int), loss=loss, recall=recall, agreement=agreement)
 
 
 def _negatives(rng: np.random.Generator, user: np.ndarray, rated: np.ndarray, n_items: int) -> np.ndarray:
