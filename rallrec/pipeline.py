@@ -1,41 +1,423 @@
-"""The method from data to representations in one call, for those who start where it ends.
+"""The paper's steps from data to P(like), top to bottom: a `Study` holds them, a `Choice` names an alternative.
 
-Notebooks 01 to 04 go through the same steps slowly; every step answers from the cache.
+Every step answers from the cache, and is made when it is first asked for.
 """
 
-import numpy as np
+import shlex
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from fractions import Fraction
+from functools import cached_property
 
-from .data.dataset import Dataset
-from .data.split import Split
+import numpy as np
+import pandas as pd
+
+from .data.loading import load
+from .data.split import Samples, Split, split
+from .evaluation.metrics import auc, results_table
+from .infra.errors import InputError, at_least, one_of
 from .llm.base import LanguageModel
-from .profiles import Profile
+from .llm.opening import language_model
+from .profiles import Profile, profile
+from .readers import named  # noqa: F401 - registers the readers
+from .readers.adapter import Adapter, adapter
+from .readers.base import READERS
+from .readers.conventional import baseline, tuned
+from .readers.prompts import Details
 from .representations.alignment import train_alignment
 from .representations.lightgcn import train_lightgcn
-from .representations.mixture import KINDS, mix, represent
+from .representations.mixture import REPRESENTATIONS, Recipe, principal_components
 from .representations.text import describe, plain
-from .retrieval.retrieve import Representation
+from .retrieval.learned import COMPARED, LearnedReranker, learn_reranker
+from .retrieval.retrieve import Representation, Shown, retrieve, shifted
+from .retrieval.selectors import SELECTORS
+
+PARTS = ("test", "valid")
+KEPT = 8  # retrievals of a whole part that are kept in memory
+MOST = 50  # items that each of them holds: what a smaller K shows is the beginning of it
 
 
-def representations(
-    data: Dataset, split: Split, llm: LanguageModel, size: Profile, seed: int = 0
-) -> dict[str, Representation]:
-    """Every representation of the paper's ablation (paper, section 3), by its name.
+@dataclass(frozen=True)
+class Choice:
+    """The method with some of its parts chosen otherwise; the defaults are the method's.
 
-    Beside them ``mix3-plain``: the method with the plain template in the place of the descriptions.
+    Attributes:
+        representation: a name of `REPRESENTATIONS`: ``title text colla ssl mix mix2 mix3 hybrid mix3-plain``.
+        selector: a name of `SELECTORS`: ``recent high sequential rerank learned``.
+        reader: a name of `READERS`: ``vote``, ``llm``, ``zero-shot``, ``lightgbm`` …
+        k: history items shown; None takes the profile's.
+        recent: share of recent items under ``rerank``; None is its third.
+        weights: of the parts of a mixture (text, collaborative, aligned in ``mix3``); None weighs them alike.
+        layers, edges: of LightGCN. temperature: of the alignment. None takes the profile's.
     """
-    txt, text = llm.embed(plain(data)), llm.embed(describe(data, llm))
-    colla, ssl = collaborative(split, text, size, seed)
-    _, ssl_plain = collaborative(split, txt, size, seed)
-    named = {kind: represent(kind, txt, text, colla, ssl) for kind in KINDS}
-    return named | {"mix3-plain": Representation("mix3-plain", (mix(txt, colla, ssl_plain),))}
+
+    representation: str = "mix3"
+    selector: str = "rerank"
+    reader: str = "vote"
+    k: int | None = None
+    recent: float | None = None
+    weights: tuple[float, ...] | None = None
+    layers: int | None = None
+    edges: str | None = None
+    temperature: float | None = None
+
+    def command(self, dataset: str, extra: str = "") -> str:
+        """The command line that makes this row; ``extra`` is the file that registers what is one's own in it."""
+        said = [f"rallrec ablate --dataset {dataset}"] + ([f"--extra {shlex.quote(extra)}"] if extra else [])
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if value != f.default:
+                values = value if isinstance(value, tuple) else (value,)
+                said.append(f"--{f.name} " + " ".join(map(_written, values)))
+        return " ".join(said)
+
+    def read_by(self, reader: str) -> "Choice":
+        """The same, read by another reader."""
+        return replace(self, reader=reader)
 
 
-def collaborative(split: Split, text: np.ndarray, size: Profile, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """The two learned parts of the mixture: collaborative embeddings, and ``text`` aligned with them."""
-    colla = train_lightgcn(split, **size.lightgcn, seed=seed).items
-    return colla, train_alignment(text, colla, warm_items(split), **size.alignment, seed=seed).ssl
+def _written(value) -> str:
+    """A setting, as a command line gives it back exactly: ``1/3`` rather than 0.3333."""
+    if isinstance(value, float):
+        fraction = Fraction(value).limit_denominator(100)
+        short = str(int(value)) if value.is_integer() else repr(value)
+        return str(fraction) if len(short) > 6 and float(fraction) == value else short
+    return shlex.quote(str(value))
+
+
+@dataclass(eq=False)
+class Study:
+    """All that choices are made of, from the ratings to the readers.
+
+    ``study["title"]``, ``study["text"]`` [n_items, d_llm], ``study["colla"]`` and ``study["ssl"]`` [n_items, d] are
+    its parts; by its name, a representation that is one matrix is had in the same way.
+
+    Attributes:
+        llm: the LLM, without an adapter.
+        n_asked: test samples that readers with an LLM judge; None takes the profile's for ablations.
+        parts: embeddings at hand, by name; those that are missing are made when they are asked for.
+        base: the study of which this is a variant, see `variant`. differs: parts that it does not share with it.
+        shifted: whether items are compared by the embedding of the next raw id (see `retrieve.shifted`).
+    """
+
+    split: Split
+    llm: LanguageModel
+    size: Profile
+    seed: int = 0
+    n_asked: int | None = None
+    parts: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
+    base: "Study | None" = field(default=None, repr=False)
+    differs: tuple[str, ...] = ()
+    shifted: bool = False
+    _kept: dict[Hashable, object] = field(default_factory=dict, repr=False)
+    _retrieved: dict[Hashable, Shown] = field(default_factory=dict, repr=False)
+    _used: set[str] = field(default_factory=set, repr=False)  # parts asked for, see `items`
+
+    @classmethod
+    def of(cls, dataset: str, llm: str, profile_name: str = "quick", seed: int = 0, **options) -> "Study":
+        """A study from names, as the command line gives them; ``options`` are other attributes."""
+        return cls(split(load(dataset)), language_model(llm), profile(profile_name), seed, **options)
+
+    def remember(self, key: Hashable, make: Callable):
+        """What ``make()`` gave when it was first asked for under this key."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
+
+    # --- the parts and what is mixed of them (paper, sections 2.2.1 to 2.2.4)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """A part, or a representation that is one matrix, float32 [n_items, d]."""
+        if name not in STEPS and name not in self.parts:
+            made = self.representation(name)
+            if len(made.parts) > 1:
+                raise InputError(f"representation {name!r} is not one matrix but {len(made.parts)}, {made.fusion}")
+            return made.parts[0]
+        self._used.add(name)
+        if name not in self.parts:
+            shared = self.base is not None and name not in self.differs
+            self.parts[name] = self.base[name] if shared else STEPS[name](self)
+        return self.parts[name]
+
+    def representation(self, name: str, weights: Sequence[float] | None = None) -> Representation:
+        """A representation by its name.
+
+        Raises:
+            InputError: an unknown name, weights where it has none, not a finite matrix with a row an item.
+        """
+        recipe, weights = REPRESENTATIONS[name], None if weights is None else tuple(weights)
+        items, used = self.remember((recipe, weights), lambda: self._made(recipe, weights))
+        self._used |= used
+        return items
+
+    def _made(self, recipe: Recipe, weights: tuple[float, ...] | None) -> tuple[Representation, set[str]]:
+        """The representation, and the parts that it is made of."""
+        before, self._used = self._used, set()
+        try:
+            items, data = recipe.of(self, weights), self.split.data
+            used = self._used
+        finally:
+            self._used = before
+        if (n := len(items.parts[0])) != data.n_items:
+            raise InputError(f"representation {recipe.name!r} has {n} rows; {data.name} has {data.n_items} items")
+        return (shifted(items, data) if self.shifted else items), used
+
+    @property
+    def device(self) -> str:
+        """Where embeddings and recommenders are trained: the LLM's GPU, if it is on one here."""
+        device = str(getattr(getattr(self.llm, "model", None), "device", "cpu"))
+        return device if device.startswith("cuda") else "cpu"  # others lack sparse products
+
+    @property
+    def method(self) -> Representation:
+        """The method's own representation."""
+        return self.representation(METHOD.representation)
+
+    @cached_property
+    def warm(self) -> np.ndarray:
+        return warm_items(self.split)
+
+    def variant(self, choice: Choice) -> "Study":
+        """This study with the trainings that a choice asks for, or itself."""
+        graph = {n: v for n, v in (("layers", choice.layers), ("edges", choice.edges)) if v is not None}
+        alignment = {} if choice.temperature is None else {"temperature": choice.temperature}
+        if not graph and not alignment:
+            return self
+        size = replace(self.size, alignment=self.size.alignment | alignment)
+        if graph:  # these graphs are trained for fewer epochs, so compare them with each other
+            size = replace(size, lightgcn=self.size.lightgcn | {"epochs": self.size.released_epochs} | graph)
+        key = "variant", tuple(graph.items()), tuple(alignment.items())
+        return self.remember(key, lambda: self.changed(size, ALIGNED if not graph else GRAPH + ALIGNED))
+
+    def changed(self, size: Profile, differs: tuple[str, ...], **others) -> "Study":
+        """A variant of other sizes, which makes the parts ``differs`` anew and shares all else, the adapter, too."""
+        given = dict(size=size, base=self, differs=differs, parts={}, _kept={}, _retrieved={}, _used=set())
+        return replace(self, **given | others)
+
+    def items(self, choice: Choice) -> Representation:
+        """The representation that a choice asks for.
+
+        Raises:
+            InputError: a setting of a training that the representation does not depend on.
+        """
+        study = self.variant(choice)
+        study._used.clear()
+        made = study.representation(choice.representation, choice.weights)
+        for setting, parts in (("layers", GRAPH + ALIGNED), ("edges", GRAPH + ALIGNED), ("temperature", ALIGNED)):
+            if getattr(choice, setting) is not None and not study._used & set(parts):
+                raise InputError(f"representation {choice.representation!r} does not depend on {setting}")
+        return made
+
+    # --- what is shown (paper, section 2)
+
+    def samples(self, part: str) -> Samples:
+        """All samples of ``test`` or ``valid``."""
+        one_of("part", part, PARTS)
+        return getattr(self.split, part)
+
+    def asked(self, part: str = "test") -> Samples:
+        """The samples that readers with an LLM judge, drawn at random, the same for all of them."""
+        n = {"test": self.n_asked or self.size.ablation_samples, "valid": self.size.valid_samples}
+        everyone = self.samples(part)
+        return self.remember(("asked", part), lambda: everyone.take(everyone.draw(n[part], self.seed)))
+
+    @cached_property
+    def ranker(self) -> LearnedReranker:
+        """The learned reranker, fitted when it is first asked for."""
+        if self.base is not None:
+            return self.base.ranker
+        compared = {name: self.representation(name) for name in COMPARED}
+        return learn_reranker(self.split, self.method, compared, self.size.llm_k, seed=self.seed)
+
+    def retrieve(self, samples: Samples, items: Representation, k: int) -> Shown:
+        """`retrieve.retrieve`; what it found for all test or validation samples is kept for any K."""
+        whole = any(samples is part for part in (self.split.test, self.split.valid))
+        if not whole or k > MOST or items.fusion == "halves":  # whose first items depend on K
+            return retrieve(samples, items, k)
+        key = items, samples
+        if key not in self._retrieved:
+            while len(self._retrieved) >= KEPT:
+                del self._retrieved[next(iter(self._retrieved))]
+            self._retrieved[key] = retrieve(samples, items, MOST)
+        return Shown(samples, self._retrieved[key].position[:, :k].copy())
+
+    def shown(self, choice: Choice, samples: Samples, k: int | None = None) -> Shown:
+        """What is shown of each sample, [n_samples, K].
+
+        Args:
+            k: where the choice names none; by default the reader's.
+
+        Raises:
+            InputError: a setting that the selector, or the representation, does not have.
+        """
+        selector = SELECTORS[choice.selector]
+        k = at_least("k", choice.k if choice.k is not None else k or READERS[choice.reader].k(self, choice), 1)
+        options = {} if choice.recent is None else {"recent": choice.recent}
+        if selector.reads_items:
+            return selector.show(self, samples, self.items(choice), k, **options)
+        for name in ("weights", "layers", "edges", "temperature"):
+            if getattr(choice, name) is not None:
+                raise InputError(f"selector {choice.selector!r} reads no one representation, so {name} changes nothing")
+        return selector.show(self, samples, None, k, **options)
+
+    # --- who reads it (paper, section 2.3)
+
+    @cached_property
+    def adapter(self) -> Adapter:
+        """The LLM's adapter: published, borrowed, or trained when it is first asked for."""
+        if self.base is not None:
+            return self.base.adapter
+        return self.adapter_of(self.seed, self.size.borrow)
+
+    def adapter_of(self, seed: int, borrow: str | None = None) -> Adapter:
+        """The adapter that is trained with a seed."""
+        size = self.size
+        made_of = dict(llm=self.llm.weights, representation=METHOD.representation, lightgcn=size.lightgcn)
+        made_of |= dict(alignment=size.alignment, learned_k=size.llm_k, seed=self.seed)
+
+        def show(order: str, samples: Samples, k: int) -> Shown:
+            return self.shown(Choice(selector=order), samples, k)
+
+        return adapter(self.split, show, made_of, self.llm, borrow, **size.adapter, seed=seed)
+
+    @cached_property
+    def adapted(self) -> tuple[LanguageModel, Details]:
+        """The LLM with its adapter, and what its prompts tell."""
+        if self.base is not None:
+            return self.base.adapted
+        return self.llm.adapted(self.adapter.folder), Details.of(self.adapter.tells, self.split)
+
+    def conventional(self, model: str, seed: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """P(like) of all validation and of all test samples by a conventional recommender, its settings tuned."""
+        settings, _ = self.tuned(model)
+        seed = self.seed if seed is None else seed
+        return baseline(model, self.split, device=self.device, **settings, seed=seed)[1:]
+
+    def tuned(self, model: str) -> tuple[dict, pd.DataFrame]:
+        """Settings of a conventional recommender that are best on validation samples, and the AUC of all tried."""
+        grid = [dict(decay=d, learning_rate=lr) for d in self.size.decays for lr in self.size.learning_rates]
+        return self.remember(("tuned", model), lambda: tuned(model, self.split, grid, self.seed, self.device))
+
+    def with_best_k(self, choice: Choice) -> Choice:
+        """The choice with the K whose vote has the highest AUC on validation samples."""
+
+        def of(k: int) -> float:
+            return self.auc(replace(choice, reader="vote", k=k), "valid")
+
+        return replace(choice, k=self.remember(("best k", choice), lambda: max(self.size.curve_k, key=of)))
+
+    def predict(self, choice: Choice, part: str = "test", of: Samples | None = None) -> np.ndarray:
+        """P(like) by the choice's reader.
+
+        Args:
+            of: samples among those that the reader judges; by default all of these.
+
+        Returns:
+            float64 [n_judged] or [len(of)].
+        """
+        one_of("part", part, PARTS)
+        reader = READERS[choice.reader]
+        parts = SELECTORS[choice.selector], REPRESENTATIONS[choice.representation]  # registered anew, they are others
+        p = self.remember((reader, *parts, choice, part), lambda: reader.predict(self, choice, part))
+        judged = reader.judged(self, part)
+        return p if of is None or of is judged else p[rows_of(of, judged, choice.reader)]
+
+    def judged(self, choice: Choice, part: str = "test") -> Samples:
+        """The samples that `predict` is for."""
+        return READERS[choice.reader].judged(self, part)
+
+    def both(self, one: Choice, other: Choice) -> tuple[Samples, np.ndarray, np.ndarray]:
+        """The test samples that the readers of two choices judge, and P(like) by each."""
+        mine, theirs = self.judged(one), self.judged(other)
+        common = mine if mine is theirs else mine.take(np.isin(mine.position, theirs.position))
+        return common, self.predict(one, of=common), self.predict(other, of=common)
+
+    # --- tables
+
+    def table(self, rows: dict[str, Choice], baseline: str, of: Samples | None = None) -> pd.DataFrame:
+        """`metrics.results_table` of choices by their labels, against one of them.
+
+        Args:
+            of: the test samples; by default all that the baseline's reader judges. A row whose reader judges only
+                some of them stands there with these alone, and its difference is the baseline's on the same ones.
+        """
+        of = self.judged(rows[baseline]) if of is None else of
+        has = {label: np.isin(of.position, self.judged(choice).position) for label, choice in rows.items()}
+        whole = {label: self.predict(choice, of=of) for label, choice in rows.items() if has[label].all()}
+        made = {row["method"]: row for row in results_table(of, whole, baseline).to_dict("records")}
+        for label in rows.keys() - whole.keys():
+            some = of.take(has[label])
+            p = {name: self.predict(rows[name], of=some) for name in (label, baseline)}
+            made[label] = results_table(some, p, baseline).to_dict("records")[0]
+        return pd.DataFrame([made[label] for label in rows])
+
+    def row(self, choice: Choice, beside: Choice) -> pd.DataFrame:
+        """One row of the tables, and the method by the same reader."""
+        return self.table({"this row": choice, FULL: beside}, FULL, self.both(choice, beside)[0])
+
+    def auc(self, choice: Choice, part: str = "test") -> float:
+        """AUC of a reader's scores."""
+        reader = READERS[choice.reader]
+        return auc(reader.judged(self, part).liked, reader.scores(self, choice, part))
+
+    def grid(self, representations: Sequence[str], selectors: Sequence[str]) -> pd.DataFrame:
+        """AUC of the vote, a row a representation, a column a selector."""
+        alone = {s: self.auc(Choice(selector=s)) for s in selectors if not SELECTORS[s].reads_items}
+        cells = {r: {s: alone[s] if s in alone else self.auc(Choice(r, s)) for s in selectors} for r in representations}
+        return pd.DataFrame(cells).T
+
+    def over(self, field: str, values: Sequence, choices: dict[str, Choice]) -> pd.DataFrame:
+        """AUC over values of one field, for each of ``choices``. Columns: choice, ``field``, auc."""
+        return pd.DataFrame(
+            [
+                {"choice": label, field: value, "auc": self.auc(replace(choice, **{field: value}))}
+                for label, choice in choices.items()
+                for value in values
+            ]
+        )
+
+
+for _registry in (REPRESENTATIONS, SELECTORS, READERS):
+    _registry.seal()  # what a user's file adds from now on is the user's
+
+METHOD = Choice()
+FULL = "RALLRec, all parts"
+GRAPH, ALIGNED = ("colla",), ("ssl", "ssl of the title")
+
+
+def _ssl(study: Study, text: np.ndarray) -> np.ndarray:
+    settings = study.size.alignment | dict(seed=study.seed, device=study.device)
+    return train_alignment(text, study["colla"], study.warm, **settings).ssl
+
+
+def _colla(study: Study) -> np.ndarray:
+    return train_lightgcn(study.split, **study.size.lightgcn, seed=study.seed, device=study.device).items
+
+
+# a study's parts and the step that makes each
+STEPS: dict[str, Callable[[Study], np.ndarray]] = {
+    "title": lambda study: study.llm.embed(plain(study.split.data)),
+    "text": lambda study: study.llm.embed(describe(study.split.data, study.llm)),
+    "reduced": lambda study: principal_components(study["text"]),
+    "colla": _colla,
+    "ssl": lambda study: _ssl(study, study["text"]),
+    "ssl of the title": lambda study: _ssl(study, study["title"]),
+}
 
 
 def warm_items(split: Split) -> np.ndarray:
     """bool [n_items]: the item has a rating that the graph may see."""
     return np.bincount(split.data.item[split.graph_ratings], minlength=split.data.n_items) > 0
+
+
+def rows_of(some: Samples, among: Samples, reader: str) -> np.ndarray:
+    """Where each of some samples stands among others, int64 [len(some)].
+
+    Raises:
+        InputError: the reader does not judge one of them.
+    """
+    order = np.argsort(among.position)
+    at = order[np.minimum(np.searchsorted(among.position[order], some.position), len(order) - 1)]
+    if (missing := among.position[at] != some.position).any():
+        raise InputError(f"reader {reader!r} does not judge {missing.sum()} of the {len(some)} samples")
+    return at

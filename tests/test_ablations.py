@@ -1,31 +1,39 @@
+"""Study and Choice: what is shown, who reads it, and the command line that makes a row."""
+
 import numpy as np
+import pandas as pd
 import pytest
 
 import rallrec as rr
+from rallrec import pipeline
 from rallrec.__main__ import main
-from rallrec.evaluation.metrics import auc
+from rallrec.data.past import item_statistics
+from rallrec.evaluation.metrics import auc, platt
 from rallrec.infra.cache import Cache
+from rallrec.pipeline import FULL, METHOD, Choice, Study
 from rallrec.profiles import profile
-from rallrec.representations.mixture import KINDS, represent
-from rallrec.retrieval.retrieve import Representation
-from rallrec.study.ablations import FULL, PARTS, Choice, Study
+from rallrec.readers.base import READERS
+from rallrec.readers.combination import combine
+from rallrec.representations.mixture import mix
+from rallrec.study.ablations import ASKED, CLAIMS, FAST, PARTS
 from rallrec.study.knobs import Knobs, one_sample, sample_of
 
 
-@pytest.fixture(scope="module")
-def study(tiny, tiny_split, tmp_path_factory):
+def study_of(split, folder, **options) -> Study:
+    """A study with random embeddings and a tiny model."""
     rng = np.random.default_rng(0)
-    txt, text, colla, ssl = (rng.normal(size=(tiny.n_items, d)).astype(np.float32) for d in (9, 9, 6, 6))
-    items = {kind: represent(kind, txt, text, colla, ssl) for kind in KINDS}
-    items["mix3-plain"] = Representation("mix3-plain", (rng.normal(size=(tiny.n_items, 5)).astype(np.float32),))
-    llm = rr.language_model("tiny-random", device="cpu", cache=Cache(tmp_path_factory.mktemp("study") / "cache"))
-    return Study(tiny_split, llm, items, text, profile("smoke"))
+    widths = {"title": 9, "text": 9, "colla": 6, "ssl": 6, "ssl of the title": 6}
+    parts = {name: rng.normal(size=(split.data.n_items, d)).astype(np.float32) for name, d in widths.items()}
+    llm = rr.language_model("tiny-random", device="cpu", cache=Cache(folder / "cache"))
+    return Study(split, llm, profile("smoke"), parts=parts, **options)
 
 
-@pytest.fixture
-def knobs(study):
-    parts = (study.text, study.representations["colla"].parts[0], study.representations["ssl"].parts[0])
-    return Knobs(study.split, study.representations, parts)
+@pytest.fixture(scope="module")
+def study(tiny_split, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RALLREC_DATA", str(folder))
+        yield study_of(tiny_split, folder)
 
 
 def test_a_choice_is_what_its_selector_and_representation_show(study):
@@ -33,110 +41,235 @@ def test_a_choice_is_what_its_selector_and_representation_show(study):
     for label, choice in PARTS.items():
         shown = study.shown(choice, test)
         assert shown.k == study.size.k, label
-    plain = rr.select(test, "high", study.representations["colla"], 7)
+    plain = rr.select(test, "high", study["colla"], 7)
     assert (study.shown(Choice("colla", "high", k=7), test).position == plain.position).all()
     assert study.auc(Choice("colla", "high", k=7)) == auc(test.liked, rr.vote(plain))
-    assert PARTS[FULL] == Choice()
+    assert PARTS[FULL] == Choice() == METHOD
+
+
+def test_parts_and_representations_have_one_name(study):
+    assert study["mix3"] == pytest.approx(mix(study["text"], study["colla"], study["ssl"]))
+    assert study["mix3-plain"] == pytest.approx(mix(study["title"], study["colla"], study["ssl of the title"]))
+    with pytest.raises(rr.InputError, match="'mix2' is not one matrix but 2"):
+        study["mix2"]
+
+
+def test_nothing_is_made_before_it_is_asked_for_and_nothing_twice(tiny_split, tmp_path, monkeypatch):
+    made = []
+    for name in ("train_lightgcn", "train_alignment", "describe"):
+        real = getattr(pipeline, name)
+        monkeypatch.setattr(
+            pipeline, name, lambda *a, _name=name, _real=real, **k: made.append(_name) or _real(*a, **k)
+        )
+    study = Study(tiny_split, study_of(tiny_split, tmp_path).llm, profile("smoke"))
+    study.auc(Choice(selector="recent"))
+    assert made == []
+    study.auc(Choice("colla", "high"))
+    assert made == ["train_lightgcn"]
+    study.auc(Choice())
+    study.auc(Choice("mix"))
+    assert made == ["train_lightgcn", "describe", "train_alignment"]
 
 
 def test_weights_and_retrained_parts(study):
     mixed = study.items(Choice(weights=(0, 1, 0))).parts[0]
-    alone = study.representations["colla"].parts[0]
-    unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (mixed[:, -12:-6], alone)]
+    unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (mixed[:, -12:-6], study["colla"])]
     np.testing.assert_allclose(*unit, atol=1e-5)
     assert (mixed[:, -6:] == 0).all()
-    two, three = (study.items(Choice("colla", layers=n)).parts[0] for n in (0, 1))
-    assert not np.allclose(two, three)
+    none, one = (study.items(Choice("colla", layers=n)).parts[0] for n in (0, 1))
+    assert not np.allclose(none, one)
     cold, hot = (study.items(Choice(temperature=t)).parts[0] for t in (0.05, 1.0))
     assert not np.allclose(cold, hot)
-    with pytest.raises(rr.InputError, match="'text'; only mix3 and colla have such settings"):
+    assert study.items(Choice("text")).parts[0] is study["text"]  # a variant shares what does not differ
+
+
+@pytest.mark.parametrize(
+    ("choice", "said"),
+    [
+        (Choice("poem"), "representation is 'poem'; it must be one of: title, text, colla"),
+        (Choice(selector="best"), "selector is 'best'; it must be one of: recent, high"),
+        (Choice(reader="oracle"), "reader is 'oracle'; it must be one of: vote, global mean"),
+        (Choice(k=0), "k is 0; it must be a whole number of at least 1"),
+        (Choice("text", layers=1), "'text' does not depend on layers"),
+        (Choice("colla", temperature=1.0), "'colla' does not depend on temperature"),
+        (Choice("colla", weights=(1, 2, 1)), "'colla' has no weights; these have: mix, mix3"),
+        (Choice(weights=(1, 2)), r"weights are \(1, 2\); give 3 numbers"),
+        (Choice(weights=(0, 0, 0)), "not all of them 0"),
+        (Choice(weights=(float("nan"), 1, 1)), "give 3 numbers of at least 0"),
+        (Choice(selector="high", recent=0.5), "selector 'high' takes no 'recent'"),
+        (Choice(selector="learned", layers=1), "'learned' reads no one representation, so layers changes nothing"),
+        (Choice(recent=1.5), "a share from 0 to 1"),
+    ],
+)
+def test_what_a_choice_can_not_be(study, choice, said):
+    with pytest.raises(rr.InputError, match=said):
+        study.auc(choice)
+
+
+def test_settings_that_a_representation_uses_are_told_after_another_was_made(study):
+    study.items(Choice("colla", layers=1))
+    with pytest.raises(rr.InputError, match="'text' does not depend on layers"):
         study.items(Choice("text", layers=1))
-    with pytest.raises(rr.InputError, match="k is 0; it must be a whole number of at least 1"):
-        study.vote(Choice(k=0))
-    with pytest.raises(rr.InputError, match="representation is 'poem'; it must be one of"):
-        study.items(Choice("poem"))
+
+
+def test_p_of_the_fast_readers(study):
+    """Each reader's P(like) as its parts have it, put together by hand."""
+    test, valid, split = study.split.test, study.split.valid, study.split
+    votes = [rr.vote(study.shown(METHOD, part)) for part in (valid, test)]
+    assert study.predict(METHOD) == pytest.approx(platt(votes[0], valid.liked)(votes[1]))
+    means = [item_statistics(split, part)[0] for part in (valid, test)]
+    mean = [platt(means[0], valid.liked)(part) for part in means]
+    k = study.with_best_k(METHOD).k
+    aucs = {k: auc(valid.liked, rr.vote(study.shown(Choice(k=k), valid))) for k in study.size.curve_k}
+    assert aucs[k] == max(aucs.values())
+    vote = [study.predict(Choice(k=k), part) for part in ("valid", "test")]
+    p, _ = combine([mean[0], vote[0]], valid.liked, [mean[1], vote[1]])
+    assert study.predict(METHOD.read_by("item mean + vote")) == pytest.approx(p)
+    assert study.predict(METHOD.read_by("global mean")) == pytest.approx(valid.liked.mean(), abs=1e-3)
+
+
+def test_rows_know_their_samples(study):
+    asked = study.asked()
+    assert len(asked) == study.size.ablation_samples
+    p = study.predict(METHOD, of=asked)
+    rows = [study.split.test.position.tolist().index(position) for position in asked.position]
+    assert (p == study.predict(METHOD)[rows]).all()
+    with pytest.raises(rr.InputError, match="reader 'llm' does not judge"):
+        study.predict(METHOD.read_by("llm"), of=study.split.test)
+    table = study.table({FULL: METHOD, "LLM": METHOD.read_by("llm"), "last K": Choice(selector="recent")}, FULL)
+    assert table.method.tolist() == [FULL, "LLM", "last K"]
+    assert table.n.tolist() == [len(study.split.test), len(asked), len(study.split.test)]
+    llm, vote = study.predict(METHOD.read_by("llm")), study.predict(METHOD, of=asked)
+    assert table.difference[1] == pytest.approx(auc(asked.liked, llm) - auc(asked.liked, vote))
+
+
+def test_the_tables_rows_name_what_exists():
+    rows = FAST | ASKED
+    assert all(a in rows and b in rows for _, a, b in CLAIMS)
+    assert {READERS[choice.reader].samples for choice in FAST.values()} == {"all"}
+    assert {READERS[choice.reader].family for choice in ASKED.values()} == {"LLM"}
+
+
+# --- the command line ---------------------------------------------------------------------------
 
 
 def test_commands_say_what_differs():
     assert Choice().command("tiny") == "rallrec ablate --dataset tiny"
-    choice = Choice("colla", "high", k=7, recent=0.25, weights=(1, 2, 0), layers=3, edges="all", temperature=0.1)
-    assert choice.command("tiny") == (
-        "rallrec ablate --dataset tiny --representation colla --selector high --k 7 --recent 0.25 --weights 1 2 0 "
-        "--layers 3 --edges all --temperature 0.1"
+    choice = Choice("colla", "high", "llm", 7, 0.25, (1, 2, 0), layers=3, edges="all", temperature=0.1)
+    assert choice.command("tiny", "my file.py") == (
+        "rallrec ablate --dataset tiny --extra 'my file.py' --representation colla --selector high --reader llm --k 7 "
+        "--recent 0.25 --weights 1 2 0 --layers 3 --edges all --temperature 0.1"
     )
+    assert Choice(recent=2 / 3).command("tiny").endswith("--recent 2/3")
 
 
-def test_the_command_makes_the_row(capsys, monkeypatch, study):
-    from rallrec.study import ablations
+@pytest.mark.parametrize("recent", [1 / 3, 2 / 3, 0.1, 0.123456, 1.0])
+def test_a_command_gives_the_very_same_share(recent, study, monkeypatch, capsys):
+    seen = []
+    monkeypatch.setattr(Study, "of", lambda *a: study)
+    monkeypatch.setattr(Study, "row", lambda _, choice, beside: seen.append(choice) or pd.DataFrame([METRICS]))
+    assert main(Choice(recent=recent).command("tiny").split()[1:]) == 0
+    assert seen == [Choice(recent=recent)]
 
-    monkeypatch.setattr(ablations, "study", lambda *a: study)
-    command = Choice("colla", "high", k=3).command("tiny").split()[1:]
-    assert main(command) == 0
+
+METRICS = dict(method="x", n=1) | {
+    m + end: 0.5 for m in ("auc", "log_loss", "difference") for end in ("", "_low", "_high")
+}
+
+
+@pytest.mark.parametrize(("written", "share"), [(0.3333, 1 / 3), (0.6667, 2 / 3), (0.667, 2 / 3)])
+def test_a_rounded_share_shows_what_the_fraction_shows(study, written, share):
+    for k in (3, 6, 12, 30):
+        shown = [study.shown(Choice(recent=r, k=k), study.split.test).position for r in (written, share)]
+        assert (shown[0] == shown[1]).all()
+
+
+@pytest.mark.parametrize(
+    "choice", [Choice("colla", "high", k=3), Choice(selector="recent", reader="llm"), METHOD.read_by("zero-shot")]
+)
+def test_the_command_makes_the_row(capsys, monkeypatch, study, choice):
+    monkeypatch.setattr(Study, "of", lambda *a: study)
+    assert main(choice.command("tiny").split()[1:]) == 0
     said = capsys.readouterr().out
-    for choice in (Choice("colla", "high", k=3), Choice()):
-        assert f" {auc(study.split.test.liked, study.vote(choice)):.3f} [" in said
+    for row in (choice, METHOD.read_by(choice.reader)):
+        samples = study.judged(row)
+        assert f" {auc(samples.liked, study.predict(row)):.3f} [" in said
 
 
-@pytest.mark.parametrize("reader", ["llm", "zero-shot"])
-def test_the_command_asks_the_llm(capsys, monkeypatch, tmp_path, study, reader):
-    from rallrec.study import ablations
-
-    monkeypatch.setenv("RALLREC_DATA", str(tmp_path))
-    monkeypatch.setattr(ablations, "study", lambda *a: study)
-    assert main(Choice(selector="recent").command("tiny", reader).split()[1:]) == 0
+def test_the_llm_reads_with_and_without_its_adapter(study):
     asked, (adapted, details) = study.asked(), study.adapted
-    assert len(asked) == study.size.ablation_samples
     shown = rr.select(asked, "recent", k=study.size.llm_k)
-    p = rr.recommend(shown, adapted if reader == "llm" else study.llm, details=details)
-    assert f" {auc(asked.liked, p):.3f} [" in capsys.readouterr().out
+    for reader, llm in (("llm", adapted), ("zero-shot", study.llm)):
+        p = rr.recommend(shown, llm, details=details)
+        assert study.predict(Choice(selector="recent", reader=reader)) == pytest.approx(p)
 
 
-def test_an_unknown_reader(study):
-    with pytest.raises(rr.InputError, match="reader is 'oracle'; it must be one of: vote, llm, zero-shot"):
-        study.row(Choice(), "oracle")
+# --- knobs --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("selector", ["recent", "high", "sequential", "rerank"])
 @pytest.mark.parametrize("kind", ["mix3", "mix2", "hybrid"])
-def test_knobs_show_what_select_shows(knobs, kind, selector):
-    test = knobs.split.test
-    for k in (1, 4, 9, 4):
-        expected = rr.select(test, selector, knobs.representations[kind], k, 0.5)
-        assert (knobs.shown(kind, selector, k, 0.5).position == expected.position).all()
+def test_what_is_kept_shows_what_select_shows(study, kind, selector):
+    test, options = study.split.test, {"recent": 0.5} if selector == "rerank" else {}
+    for k in (1, 4, 9, 4, 60):
+        expected = rr.select(test, selector, study.representation(kind), k, **options)
+        assert (study.shown(Choice(kind, selector, k=k, **options), test).position == expected.position).all()
 
 
-def test_knobs_compare_with_the_papers_choice(knobs):
+def test_knobs_compare_with_the_papers_choice(study):
+    knobs, test = Knobs(study), study.split.test
     table = knobs.turn(selector="recent", k=3).set_index("method")
-    test = knobs.split.test
     expected = auc(test.liked, rr.vote(rr.select(test, "recent", k=3)))
     assert table.auc["yours"] == pytest.approx(expected)
     assert table.difference["yours"] == pytest.approx(expected - table.auc["RALLRec"])
-    weighed = knobs.shown(weights=(0, 1, 0), selector="high", k=4)
-    assert (weighed.position == rr.select(test, "high", knobs.representations["colla"], 4).position).mean() > 0.99
-    with pytest.raises(rr.InputError, match="only the parts of 'mix3' have weights"):
-        knobs.turn(representation="colla", weights=(1, 2, 1))
     with pytest.raises(rr.InputError, match="selector is 'best'"):
         knobs.turn(selector="best")
 
 
-def test_one_sample_in_all_its_parts(tiny, knobs, llm):
-    wanted = knobs.split.test.take(np.array([3]))
+def test_sliders_turn_the_knobs(study):
+    """Every widget is built, and moved as a hand would."""
+    tables = []
+    turn = Knobs(study).sliders(3, tables.append)
+    widgets = {w.description: w for w in turn.widget.children if hasattr(w, "description")}
+    assert {"representation", "selector", "k", "recent", "text", "colla", "ssl"} <= set(widgets)
+    assert "learned" in widgets["selector"].options
+    assert len(tables) == 1  # drawn at once
+    for name, value in (("k", 5), ("selector", "recent"), ("representation", "colla"), ("selector", "high")):
+        widgets[name].value = value
+    aucs = [table.auc[0] for table in tables[-4:]]
+    test = study.split.test
+    expected = [
+        Choice(k=5),
+        Choice(selector="recent", k=5),
+        Choice("colla", "recent", k=5),
+        Choice("colla", "high", k=5),
+    ]
+    assert aucs == [pytest.approx(auc(test.liked, rr.vote(study.shown(c, test)))) for c in expected]
+    widgets["representation"].value = "mix3"
+    widgets["text"].value = 0.0
+    weighed = study.shown(Choice(selector="high", k=5, weights=(0, 1, 1)), test)
+    assert tables[-1].auc[0] == pytest.approx(auc(test.liked, rr.vote(weighed)))
+
+
+def test_one_sample_in_all_its_parts(tiny, study):
+    wanted = study.split.test.take(np.array([3]))
     user, item = tiny.users.user_id[wanted.user[0]], tiny.items.item_id[wanted.item[0]]
-    sample = sample_of(knobs.split, user, item)
+    sample = sample_of(study.split, user, item)
     assert sample.position.tolist() == wanted.position.tolist()
-    one = one_sample(sample, knobs.representations["mix3"], llm, "high", 4)
-    shown = rr.select(sample, "high", knobs.representations["mix3"], 4)
+    choice = Choice(selector="high", reader="llm", k=4)
+    one = one_sample(study, sample, choice)
+    shown, (adapted, details) = study.shown(choice, sample), study.adapted
     assert [cell.split(" · ")[1] for cell in one.sides["high"] if cell] == [
         f"{r:g}" for r in shown.rating[0][shown.real[0]]
     ]
-    assert one.prompt == rr.readers.prompts.build(shown).texts[0]
-    assert one.p_like == pytest.approx(rr.recommend(shown, llm)[0])
+    assert one.prompt == rr.readers.prompts.build(shown, details=details).texts[0]
+    assert one.p_like == pytest.approx(rr.recommend(shown, adapted, details=details)[0])
     assert one.liked == wanted.liked[0]
 
 
-def test_a_user_or_an_item_that_is_not_there(tiny, knobs):
+def test_a_user_or_an_item_that_is_not_there(tiny, study):
     with pytest.raises(rr.InputError, match=r"tiny has no user 'nobody'; one of its users is"):
-        sample_of(knobs.split, "nobody", 1)
+        sample_of(study.split, "nobody", 1)
     user = tiny.users.user_id[0]
     with pytest.raises(rr.InputError, match=r"has no history before 'nothing'; try one of \["):
-        sample_of(knobs.split, user, "nothing")
+        sample_of(study.split, user, "nothing")

@@ -7,9 +7,13 @@ import pytest
 
 import rallrec as rr
 from rallrec.data.split import PROTOCOLS, Protocol
-from rallrec.profiles import profile
+from rallrec.evaluation.metrics import auc
+from rallrec.pipeline import Choice
+from rallrec.readers.base import READERS
 from rallrec.retrieval.retrieve import Representation, shifted
 from rallrec.study import released
+
+from .test_ablations import study_of
 
 
 def test_the_shift_compares_history_items_by_the_next_id(tiny, tiny_split):
@@ -51,22 +55,19 @@ def test_ids_that_are_names_have_no_shift(tiny):
     assert not labels[released.ALL].id_shift
 
 
-def test_changes_are_measured_against_strict(tiny_split, embedding, monkeypatch):
-    test = tiny_split.test
-    strict = {"mix3": Representation("a", (embedding,))}
-    other = {"mix3": Representation("b", (np.random.default_rng(9).normal(size=embedding.shape).astype(np.float32),))}
+def test_changes_are_measured_against_strict(tiny_split, tmp_path, monkeypatch):
+    study, test = study_of(tiny_split, tmp_path), tiny_split.test
+    other = study.changed(study.size, ("colla",))
+    other.parts["colla"] = np.random.default_rng(9).normal(size=study["colla"].shape).astype(np.float32)
     switched = {
         "same": (PROTOCOLS["strict"], other),
         "first": (Protocol(first_rows=True), other),
         "other": (Protocol(True), other),
     }
     monkeypatch.setattr(released, "SCORED", 50)
-
-    def vote(items, samples):
-        return rr.vote(rr.retrieve(samples, items["mix3"], 3))
-
-    table = released.changes(test, strict, switched, vote).set_index("protocol")
-    a, b, auc = vote(strict, test), vote(other, test), rr.evaluation.metrics.auc
+    choice = Choice("colla", "high", k=3)
+    table = released.changes(study, switched, choice).set_index("protocol")
+    a, b = (rr.vote(rr.retrieve(test, of["colla"], 3)) for of in (study, other))
     assert table.difference["same"] == 0
     assert table.difference["first"] == pytest.approx(auc(test.liked[:50], a[:50]) - auc(test.liked, a))
     assert table.difference["other"] == pytest.approx(auc(test.liked, b) - auc(test.liked, a))
@@ -76,11 +77,12 @@ def test_changes_are_measured_against_strict(tiny_split, embedding, monkeypatch)
 
     asked = []
 
-    def recorded(items, samples):
-        asked.append(len(samples))
-        return vote(items, samples)
+    def recorded(study, shown):
+        asked.append(len(shown))
+        return rr.vote(shown)
 
-    table = released.changes(test, strict, switched, recorded, n=40).set_index("protocol")
+    monkeypatch.setattr(READERS["vote"], "score", recorded)
+    table = released.changes(study, switched, choice, n=40).set_index("protocol")
     everywhere, early = test.draw(40), test.take(np.arange(50)).draw(40)
     assert asked == [len(np.union1d(everywhere, early)), 40]  # what is judged, and nothing else
     assert table.n.tolist() == [40] * 4
@@ -89,15 +91,23 @@ def test_changes_are_measured_against_strict(tiny_split, embedding, monkeypatch)
     assert table.auc["other"] == pytest.approx(auc(test.liked[everywhere], b[everywhere]))
 
 
-def test_all_edges_and_the_leak_change_the_embedding(tiny, tiny_split):
-    text = np.random.default_rng(0).normal(size=(tiny.n_items, 8)).astype(np.float32)
-    size = profile("smoke")
-    base, leak, edges = (
-        released.under(p, tiny_split, text, size)["colla"].parts[0]
-        for p in (Protocol(), Protocol(graph_sees_test=True), Protocol(all_ratings_are_edges=True))
+def test_all_edges_and_the_leak_change_the_embedding(tiny_split, tmp_path):
+    study = study_of(tiny_split, tmp_path)
+    leak, edges, again = (
+        released.under(study, p)["colla"]
+        for p in (Protocol(True), Protocol(all_ratings_are_edges=True), Protocol(chosen_on_test=True))
     )
-    assert not np.allclose(base, leak)
-    assert not np.allclose(base, edges)
+    assert not np.allclose(leak, edges)
+    assert not np.allclose(leak, again)
+    assert released.under(study, Protocol(first_rows=True))["colla"] is study["colla"]  # nothing else is trained anew
+    assert released.under(study, Protocol(True))["text"] is study["text"]
+
+
+def test_the_shift_is_a_switch(tiny_split, tmp_path):
+    study = study_of(tiny_split, tmp_path)
+    one = released.under(study, Protocol(id_shift=True)).representation("mix3")
+    assert (one.parts[0] == study["mix3"]).all()
+    assert (one.history[0][:-1] == study["mix3"][1:]).all()
 
 
 def test_a_sentence_follows_the_interval():

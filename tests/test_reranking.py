@@ -84,7 +84,21 @@ def test_rerank_shows_k_distinct_items_of_the_history(tiny_split, embedding, k):
 
 
 def test_unknown_selector_and_missing_representation(tiny_split):
-    with pytest.raises(rr.InputError, match="'best'; it must be one of: recent, high, sequential, rerank"):
+    with pytest.raises(rr.InputError, match="'best'; it must be one of: recent, high, sequential, rerank, learned"):
         rr.select(tiny_split.test, "best")
     with pytest.raises(rr.InputError, match="needs a representation"):
         rr.select(tiny_split.test, "high")
+    with pytest.raises(rr.InputError, match="'high' takes no 'recent'"):
+        rr.select(tiny_split.test, "high", np.ones((80, 2), np.float32), 3, recent=0.5)
+    with pytest.raises(rr.InputError, match="'learned' is fitted to a study"):
+        rr.select(tiny_split.test, "learned", np.ones((80, 2), np.float32))
+
+
+def test_a_fitted_selector_has_its_own_representations(tiny_split, embedding):
+    class Fitted:
+        def select(self, samples, k):
+            return rr.select(samples, "recent", k=k)
+
+    assert rr.select(tiny_split.test, Fitted(), k=4).k == 4
+    with pytest.raises(rr.InputError, match="leave out items and options"):
+        rr.select(tiny_split.test, Fitted(), embedding, 4)

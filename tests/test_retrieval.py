@@ -6,8 +6,8 @@ import pytest
 import rallrec as rr
 from rallrec.data.split import Samples
 from rallrec.evaluation.catalogue import Catalogue
-from rallrec.representations.mixture import KINDS, mix, represent, scaled
-from rallrec.retrieval.retrieve import Representation, _unit, similarities
+from rallrec.representations.mixture import mix, represent, scaled
+from rallrec.retrieval.retrieve import Representation, Shown, _unit, similarities
 
 
 def best(score, allowed, count: int) -> list[int]:
@@ -55,7 +55,7 @@ def test_permuting_the_item_table_changes_nothing(tiny, tiny_split, embedding):
     other = replace(tiny, items=items, item=np.argsort(order).astype(np.int32)[tiny.item])
     samples = Samples(other, tiny_split.test.position)
     assert (samples.data.items.item_id[samples.item].to_numpy() == tiny.items.item_id[tiny_split.test.item]).all()
-    for kind in KINDS:
+    for kind in ("title", "text", "colla", "ssl", "mix", "mix2", "mix3", "hybrid"):
         a = represent(kind, embedding, embedding[:, :6], embedding[:, 6:], embedding[:, 3:9])
         p = embedding[order]
         b = represent(kind, p, p[:, :6], p[:, 6:], p[:, 3:9])
@@ -120,5 +120,58 @@ def test_k_must_be_positive(tiny_split, embedding, k):
 def test_wrong_matrix_and_unknown_kind(tiny_split, embedding):
     with pytest.raises(rr.InputError, match="has 79 rows; tiny has 80 items"):
         rr.retrieve(tiny_split.test, embedding[:-1])
-    with pytest.raises(rr.InputError, match="'mix9'; it must be one of: txt, text"):
+    with pytest.raises(rr.InputError, match="'mix9'; it must be one of: title, text"):
         represent("mix9", embedding, embedding, embedding, embedding)
+
+
+@pytest.mark.parametrize(
+    ("fusion", "n", "said"),
+    [
+        ("mean", 2, "fusion is 'mean'; it must be one of: cosine, softmax, halves"),
+        ("cosine", 2, "cosine does not take 2 parts"),
+        ("softmax", 1, "softmax does not take 1 parts"),
+        ("halves", 3, "halves does not take 3 parts"),
+    ],
+)
+def test_a_fusion_has_its_number_of_parts(embedding, fusion, n, said):
+    with pytest.raises(rr.InputError, match=said):
+        Representation("r", (embedding,) * n, fusion)
+
+
+def test_a_representation_is_finite_matrices_of_one_length(embedding):
+    holed = embedding.copy()
+    holed[7, 2] = np.nan
+    with pytest.raises(rr.InputError, match="row 7 holds a value that is no number"):
+        Representation("r", (holed,))
+    with pytest.raises(rr.InputError, match="must be a matrix"):
+        Representation("r", (embedding[:, 0],))
+    with pytest.raises(rr.InputError, match=r"its parts have \[80, 79\] rows"):
+        Representation("r", (embedding, embedding[1:]), "softmax")
+
+
+@pytest.mark.parametrize(
+    ("shift", "said"),
+    [(0, "the target itself"), (1, "none of the user's earlier ratings"), (-1000, "none of the user's earlier")],
+)
+def test_what_is_shown_lies_in_the_history(tiny_split, shift, said):
+    """Neither the target, nor the future, nor another user's ratings."""
+    test = tiny_split.test.take(tiny_split.test.user == tiny_split.test.user[-1])
+    fine = rr.select(test, "recent", k=3).position
+    Shown(test, fine)
+    wrong = fine.copy()
+    wrong[0, 1] = max(0, test.position[0] + shift)
+    with pytest.raises(rr.InputError, match=f"sample 0 is shown position {wrong[0, 1]}, {said}"):
+        Shown(test, wrong)
+
+
+def test_positions_have_a_form(tiny_split):
+    test, fine = tiny_split.test, rr.select(tiny_split.test, "recent", k=3).position
+    for wrong, said in (
+        (fine[:-1], "samples need"),
+        (fine[:, 0], "samples need"),
+        (fine.astype(float), "an array of whole numbers"),
+        (np.where(np.arange(3) == 0, -1, fine), "padding"),
+        (np.where(np.arange(3) == 2, -2, fine), "shown position -2"),
+    ):
+        with pytest.raises(rr.InputError, match=said):
+            Shown(test, wrong)

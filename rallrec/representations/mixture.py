@@ -1,11 +1,19 @@
-"""The mixture of representations (paper, section 2.2.4)."""
+"""The mixture of representations (paper, section 2.2.4), and the registry of all of them.
+
+A representation is made of the parts of a study: ``study["title"]`` and ``study["text"]`` [n_items, d_llm],
+embeddings of the plain template and of the description; ``study["colla"]`` and ``study["ssl"]`` [n_items, d],
+LightGCN's and the aligned ones.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from ..infra.errors import InputError, one_of
+from ..infra.errors import InputError
+from ..infra.registry import Registry
 from ..retrieval.retrieve import Representation
-
-KINDS = ("txt", "text", "colla", "ssl", "mix", "mix2", "mix3", "hybrid")
 
 
 def principal_components(x: np.ndarray, n: int = 128) -> np.ndarray:
@@ -21,49 +29,130 @@ def scaled(x: np.ndarray) -> np.ndarray:
     return x / max(np.linalg.norm(x, axis=1).max(), np.finfo(np.float32).tiny)
 
 
-def mix(text: np.ndarray, colla: np.ndarray, ssl: np.ndarray | None = None, weights=(1.0, 1.0, 1.0)) -> np.ndarray:
+def mix(
+    text: np.ndarray, colla: np.ndarray, ssl: np.ndarray | None = None, weights: Sequence[float] | None = None
+) -> np.ndarray:
     """The mixture ``[PCA128(text) ; colla ; ssl]``, each divided by its largest row norm (paper, section 2.2.4).
 
     Args:
         text: [n_items, d_llm]. colla, ssl: [n_items, d]. Without ``ssl`` this is the variant ``mix``.
-        weights: of the parts; the paper's are equal.
+        weights: of the parts; equal by default, as the paper's are.
 
     Returns:
         float32 [n_items, d_mix].
     """
-    parts = [principal_components(text), colla] + ([] if ssl is None else [ssl])
+    return weighed([principal_components(text), colla] + ([] if ssl is None else [ssl]), weights)
+
+
+def weighed(parts: Sequence[np.ndarray], weights: Sequence[float] | None = None) -> np.ndarray:
+    """The parts side by side, each divided by its largest row norm and multiplied by its weight.
+
+    Raises:
+        InputError: parts of different lengths; weights that are not one a part, finite, at least 0 and not all 0.
+    """
     if len({len(p) for p in parts}) > 1:
-        raise InputError(f"text, colla and ssl have {[len(p) for p in parts]} rows; they must describe the same items")
-    return weighed(parts, weights)
+        raise InputError(
+            f"the parts of a mixture have {[len(p) for p in parts]} rows; they must describe the same items"
+        )
+    weights = (1,) * len(parts) if weights is None else tuple(weights)
+    if len(weights) != len(parts) or not all(np.isfinite(w) and w >= 0 for w in weights) or not any(weights):
+        raise InputError(f"weights are {weights}; give {len(parts)} numbers of at least 0, not all of them 0")
+    return np.concatenate([w * scaled(p) for w, p in zip(weights, parts, strict=True)], axis=1).astype(np.float32)
 
 
-def weighed(parts, weights) -> np.ndarray:
-    """The parts side by side, each divided by its largest row norm and multiplied by its weight."""
-    return np.concatenate([w * scaled(p) for w, p in zip(weights, parts, strict=False)], axis=1).astype(np.float32)
+# --- by name ------------------------------------------------------------------------------------
 
 
-def represent(kind: str, txt: np.ndarray, text: np.ndarray, colla: np.ndarray, ssl: np.ndarray) -> Representation:
-    """A representation by its name in the paper's ablation.
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """How a representation is made of a study's parts.
+
+    Attributes:
+        make: ``make(study)``, or ``make(study, weights)``, gives a matrix [n_items, d] or a `Representation`.
+    """
+
+    name: str
+    make: Callable
+
+    @property
+    def weighs(self) -> bool:
+        """Whether its parts have weights."""
+        return "weights" in inspect.signature(self.make).parameters
+
+    def of(self, study: Mapping[str, np.ndarray], weights: Sequence[float] | None = None) -> Representation:
+        """The representation of a study.
+
+        Raises:
+            InputError: weights, where it has none; or not a finite matrix.
+        """
+        if weights is not None and not self.weighs:
+            names = ", ".join(name for name in REPRESENTATIONS if REPRESENTATIONS[name].weighs)
+            raise InputError(f"representation {self.name!r} has no weights; these have: {names}")
+        made = self.make(study) if weights is None else self.make(study, weights=weights)
+        return made if isinstance(made, Representation) else Representation(self.name, (np.asarray(made),))
+
+
+REPRESENTATIONS: Registry[Recipe] = Registry("representation")
+
+
+def representation(name: str):
+    """Register a function as the representation ``name``.
+
+    The function takes a study and gives a matrix of floats [n_items, d], compared by cosine, or a `Representation`.
+    A second argument ``weights`` makes it one whose parts can be weighed.
+
+    Example:
+        >>> import numpy as np
+        >>> import rallrec as rr
+        >>> @rr.representation("text and graph")
+        ... def text_and_graph(study):
+        ...     return np.hstack([study["text"], study["colla"]])
+    """
+
+    def register(make: Callable) -> Callable:
+        REPRESENTATIONS.add(name, Recipe(name, make))
+        return make
+
+    return register
+
+
+for _part in ("title", "text", "colla", "ssl"):
+    representation(_part)(lambda study, _part=_part: study[_part])
+
+
+@representation("mix")
+def _mix(study, weights=None):
+    return weighed([study["reduced"], study["colla"]], weights)
+
+
+@representation("mix2")
+def _mix2(study):
+    return Representation("mix2", (study["text"], study["colla"]), "softmax")
+
+
+@representation("mix3")
+def _mix3(study, weights=None):
+    return weighed([study["reduced"], study["colla"], study["ssl"]], weights)
+
+
+@representation("hybrid")
+def _hybrid(study):
+    return Representation("hybrid", (study["text"], study["colla"]), "halves")
+
+
+@representation("mix3-plain")
+def _mix3_plain(study):
+    return mix(study["title"], study["colla"], study["ssl of the title"])
+
+
+def represent(kind: str, title: np.ndarray, text: np.ndarray, colla: np.ndarray, ssl: np.ndarray) -> Representation:
+    """A representation by its name, of parts at hand.
 
     Args:
-        kind: ``txt`` (plain template), ``text`` (description), ``colla``, ``ssl``, ``mix`` (text and
+        kind: ``title`` (plain template), ``text`` (description), ``colla``, ``ssl``, ``mix`` (text and
             colla), ``mix3`` (and ssl: the method's own), ``mix2`` (mean of two softmaxes), ``hybrid``.
     """
-    one_of("representation", kind, KINDS)
-    match kind:
-        case "txt":
-            return Representation(kind, (txt,))
-        case "text":
-            return Representation(kind, (text,))
-        case "colla":
-            return Representation(kind, (colla,))
-        case "ssl":
-            return Representation(kind, (ssl,))
-        case "mix":
-            return Representation(kind, (mix(text, colla),))
-        case "mix3":
-            return Representation(kind, (mix(text, colla, ssl),))
-        case "mix2":
-            return Representation(kind, (text, colla), "softmax")
-        case "hybrid":
-            return Representation(kind, (text, colla), "halves")
+    parts = {"title": title, "text": text, "colla": colla, "ssl": ssl}
+    if kind in ("mix", "mix3"):
+        parts["reduced"] = principal_components(text)
+    return REPRESENTATIONS[kind].of(parts)

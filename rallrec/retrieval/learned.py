@@ -16,13 +16,13 @@ import pandas as pd
 from ..data.past import item_statistics
 from ..data.split import Samples, Split
 from ..infra.cache import digest
-from ..infra.errors import at_least
+from ..infra.errors import InputError, at_least
 from .retrieve import Representation, Shown, retrieve, similarities
-from .selectors import rerank
+from .selectors import rerank, selector
 
 BLOCK = 10_000  # samples whose candidates are in memory at once
 KEPT = 4  # sets of samples whose ranking is kept
-COMPARED = ("txt", "text", "colla", "mix3")  # representations whose similarity the ranker reads
+COMPARED = ("title", "text", "colla", "mix3")  # representations whose similarity the ranker reads
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,12 +30,15 @@ class LearnedReranker:
     """A fitted ranker; made by `learn_reranker`.
 
     Attributes:
+        proposes: the representation whose reranked items are the candidates.
+        compared: the representations whose similarity it reads, by their names.
         importance: total gain of each feature, largest first.
         ndcg: NDCG at K on validation samples, of the ranker.
     """
 
     split: Split
-    representations: dict[str, Representation]
+    proposes: Representation
+    compared: dict[str, Representation]
     pool: int
     model: object
     importance: pd.Series
@@ -60,8 +63,8 @@ class LearnedReranker:
 
     def _rank(self, samples: Samples) -> np.ndarray:
         """Candidates, the best first, int64 [n_samples, pool]."""
-        candidates = _candidates(samples, self.representations, self.pool)
-        x = _features(self.split, candidates, self.representations)
+        candidates = _candidates(samples, self.proposes, self.pool)
+        x = _features(self.split, candidates, self.compared)
         score = np.full(candidates.position.shape, -np.inf)
         score[candidates.real] = self.model.predict(x.to_numpy(np.float64))
         return np.take_along_axis(candidates.position, np.argsort(-score, axis=1, kind="stable"), 1)
@@ -69,7 +72,8 @@ class LearnedReranker:
 
 def learn_reranker(
     split: Split,
-    representations: dict[str, Representation],
+    proposes: Representation,
+    compared: dict[str, Representation],
     k: int = 10,
     pool: int = 40,
     n_samples: int = 20_000,
@@ -78,8 +82,9 @@ def learn_reranker(
     """Fit the ranker on training samples, stop on validation.
 
     Args:
-        representations: by name; those of `COMPARED` are read, ``mix3`` proposes the candidates.
-        k: where NDCG is cut off. pool: candidates a sample: the reranked ``pool`` of `mix3`.
+        proposes: its ``pool`` most similar items of each history, reranked, are the candidates.
+        compared: one-part representations whose similarity is read, by their names (features of the ranker).
+        k: where NDCG is cut off.
         n_samples: training samples drawn; a tenth as many of validation.
     """
     import lightgbm
@@ -100,9 +105,9 @@ def learn_reranker(
     parts = {}
     for name, part, n in (("train", split.train, n_samples), ("valid", split.valid, n_samples // 10)):
         samples = part.take(part.draw(n, seed))
-        shown = _candidates(samples, representations, pool)
+        shown = _candidates(samples, proposes, pool)
         agrees = (shown.liked == samples.liked[:, None])[shown.real].astype(int)
-        parts[name] = _features(split, shown, representations), agrees, shown.real.sum(1)
+        parts[name] = _features(split, shown, compared), agrees, shown.real.sum(1)
     x, y, groups = parts["train"]
     valid_x, valid_y, valid_groups = parts["valid"]
     model.fit(
@@ -117,21 +122,28 @@ def learn_reranker(
     )
     gain = pd.Series(model.booster_.feature_importance("gain"), index=x.columns).sort_values(ascending=False)
     ((_, scores),) = model.best_score_.items()
-    return LearnedReranker(split, representations, pool, model, gain, float(scores[f"ndcg@{k}"]))
+    return LearnedReranker(split, proposes, compared, pool, model, gain, float(scores[f"ndcg@{k}"]))
 
 
-def _candidates(samples: Samples, representations: dict[str, Representation], pool: int) -> Shown:
-    return rerank(retrieve(samples, representations["mix3"], pool))
+@selector("learned", reads_items=False)
+def _learned(study, samples: Samples, items, k: int) -> Shown:
+    if study is None:
+        raise InputError("selector 'learned' is fitted to a study: give `select` a LearnedReranker in its place")
+    return study.ranker.select(samples, k)
 
 
-def _features(split: Split, shown: Shown, representations: dict[str, Representation]) -> pd.DataFrame:
+def _candidates(samples: Samples, proposes: Representation, pool: int) -> Shown:
+    return rerank(retrieve(samples, proposes, pool))
+
+
+def _features(split: Split, shown: Shown, compared: dict[str, Representation]) -> pd.DataFrame:
     """One row a candidate (padding left out): what is known of it beside the target."""
     data, samples, real = split.data, shown.samples, shown.real
     row = np.nonzero(real)[0]
     candidate = Samples(data, shown.position[real])
     mean, count = item_statistics(split, candidate)
     target_mean, target_count = item_statistics(split, samples)
-    columns = {f"similarity, {n}": similarities(shown, representations[n].parts[0])[real] for n in COMPARED}
+    columns = {f"similarity, {n}": similarities(shown, r.parts[0])[real] for n, r in compared.items()}
     columns |= {
         "recency: ratings since": samples.position[row] - candidate.position,
         "item's mean rating": mean,

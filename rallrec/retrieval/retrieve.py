@@ -13,8 +13,9 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from ..data.dataset import Dataset
 from ..data.split import Samples
-from ..infra.errors import InputError, at_least
+from ..infra.errors import InputError, at_least, one_of
 
+FUSIONS = ("cosine", "softmax", "halves")
 TIE = 2**20  # similarities that round to the same multiple of 1/TIE are ties: float32 products differ by less
 BLOCK = 2**18  # similarities that are computed at a time, of one user's samples
 
@@ -28,12 +29,30 @@ class Representation:
         fusion: ``cosine`` (one part), ``softmax`` (mean of the softmaxes of each part's cosine over
             the history) or ``halves`` (half of K by the first part, the rest by the second).
         history: the parts by which items of the history are compared, where they are others (see `shifted`).
+
+    Raises:
+        InputError: an unknown fusion, or one that takes another number of parts; parts that are no matrices of
+            numbers with a row an item.
     """
 
     name: str
     parts: tuple[np.ndarray, ...]
     fusion: str = "cosine"
     history: tuple[np.ndarray, ...] | None = None
+
+    def __post_init__(self):
+        one_of("fusion", self.fusion, FUSIONS)
+        fits = {"cosine": len(self.parts) == 1, "softmax": len(self.parts) > 1, "halves": len(self.parts) == 2}
+        if not fits[self.fusion]:
+            raise InputError(f"representation {self.name!r}: {self.fusion} does not take {len(self.parts)} parts")
+        for part in self.parts:
+            if not (isinstance(part, np.ndarray) and part.ndim == 2 and np.issubdtype(part.dtype, np.number)):
+                raise InputError(f"representation {self.name!r} must be a matrix of numbers [n_items, d]")
+            if not np.isfinite(part).all():
+                row = int(np.flatnonzero(~np.isfinite(part).all(1))[0])
+                raise InputError(f"representation {self.name!r}: row {row} holds a value that is no number")
+        if len({len(part) for part in self.parts}) > 1:
+            raise InputError(f"representation {self.name!r}: its parts have {[len(p) for p in self.parts]} rows")
 
     def unit(self) -> "Representation":
         """The same with rows of unit length (zero rows stay zero)."""
@@ -49,10 +68,33 @@ class Shown:
         samples: whose histories they are.
         position: int64 [n_samples, K], positions of the shown ratings; -1 (at the end of a row)
             where the history is shorter than K.
+
+    Raises:
+        InputError: a position outside its sample's history: the target, a later rating, another user's.
     """
 
     samples: Samples
     position: np.ndarray
+
+    def __post_init__(self):
+        samples, position = self.samples, self.position
+        if not (isinstance(position, np.ndarray) and np.issubdtype(position.dtype, np.integer)):
+            raise InputError(f"positions are {type(position).__name__}; a selector gives an array of whole numbers")
+        if position.ndim != 2 or len(position) != len(samples):
+            raise InputError(f"positions have the shape {position.shape}; {len(samples)} samples need [n_samples, K]")
+        real = position >= 0
+        first = samples.position - samples.n_earlier
+        outside = real & ((position < first[:, None]) | (position >= samples.position[:, None])) | (position < -1)
+        if outside.any():
+            row, column = (int(x[0]) for x in np.nonzero(outside))
+            shown, target = int(position[row, column]), int(samples.position[row])
+            what = "the target itself" if shown == target else "none of the user's earlier ratings"
+            raise InputError(
+                f"sample {row} is shown position {shown}, {what}; its history is {int(first[row])} to {target - 1}"
+            )
+        if (real[:, 1:] & ~real[:, :-1]).any():
+            row = int(np.flatnonzero((real[:, 1:] & ~real[:, :-1]).any(1))[0])
+            raise InputError(f"sample {row}: padding (-1) must stand at the end of a row of positions")
 
     def __len__(self) -> int:
         return len(self.samples)

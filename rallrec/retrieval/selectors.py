@@ -1,49 +1,148 @@
 """Selectors: which history items are shown, and in which order (paper, section 2).
 
-Source of the names and of the recency rule: the paper's prompts and those of ReLLa before it.
+Source of the names and of the recency rule: the released code's prompts and those of ReLLa before it.
 """
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from ..data.split import Samples
-from ..infra.errors import InputError, at_least, one_of
+from ..infra.errors import InputError, at_least
+from ..infra.registry import Registry
 from .retrieve import Representation, Shown, retrieve
 
-if TYPE_CHECKING:
-    from .learned import LearnedReranker
 
-SELECTORS = ("recent", "high", "sequential", "rerank")
+@dataclass(frozen=True, eq=False)
+class Selector:
+    """A way to choose history items, registered under its name.
+
+    Attributes:
+        choose: ``choose(study, samples, items, k, **options)`` gives a `Shown`, or positions, int [n_samples, K].
+        reads_items: whether it looks at ``items``, a `Representation`.
+        options: the settings that it takes beside K.
+    """
+
+    name: str
+    choose: Callable
+    reads_items: bool = True
+    options: tuple[str, ...] = ()
+
+    def show(self, study, samples: Samples, items: Representation | None, k: int, **options) -> Shown:
+        """What is shown of each sample.
+
+        Raises:
+            InputError: no ``items`` where they are needed, an option that this selector does not take, or positions
+                that are not the user's earlier ratings, once each, at most K of them.
+        """
+        at_least("k", k, 1)
+        if self.reads_items and items is None:
+            raise InputError(f"selector {self.name!r} needs a representation; only 'recent' does without")
+        if unknown := [name for name in options if name not in self.options]:
+            raise InputError(f"selector {self.name!r} takes no {unknown[0]!r}")
+        chosen = self.choose(study, samples, items, k, **options)
+        return chosen if isinstance(chosen, Shown) else self._checked(samples, chosen, k)
+
+    def _checked(self, samples: Samples, positions, k: int) -> Shown:
+        try:
+            shown = Shown(samples, np.asarray(positions))
+        except InputError as e:
+            raise InputError(f"selector {self.name!r}: {e}") from e
+        if shown.k > k:
+            raise InputError(f"selector {self.name!r} shows {shown.k} items where K is {k}")
+        ordered = np.sort(shown.position, axis=1)
+        if twice := ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any(1).nonzero()[0].tolist():
+            raise InputError(f"selector {self.name!r} shows sample {twice[0]} the same rating twice")
+        return shown
+
+
+ROUNDED = 0.02  # of an item: a share that was written as 0.333 or 0.6667 means the fraction
+
+
+class Fitted(Protocol):
+    """A selector that was fitted to data, such as `learned.LearnedReranker`."""
+
+    def select(self, samples: Samples, k: int) -> Shown: ...
+
+
+SELECTORS: Registry[Selector] = Registry("selector")
+
+
+def selector(name: str, reads_items: bool = True, options: tuple[str, ...] = ()):
+    """Register a function as the selector ``name``.
+
+    The function takes ``(study, samples, items, k)`` and gives the positions of the ratings to show, int
+    [n_samples, K], in the order of the prompt, -1 at the end of a row where there are fewer. A sample's history is
+    ``samples.position - samples.n_earlier`` up to, and without, ``samples.position``; anything else is refused.
+
+    Args:
+        reads_items: False for a selector that looks at no representation.
+        options: names of the fields of a `Choice` that it takes as keywords, beside K.
+
+    Example:
+        >>> import rallrec as rr
+        >>> @rr.selector("oldest", reads_items=False)
+        ... def oldest(study, samples, items, k):
+        ...     back = np.arange(k) < np.minimum(samples.n_earlier, k)[:, None]
+        ...     return np.where(back, (samples.position - samples.n_earlier)[:, None] + np.arange(k), -1)
+    """
+
+    def register(choose: Callable) -> Callable:
+        SELECTORS.add(name, Selector(name, choose, reads_items, options))
+        return choose
+
+    return register
 
 
 def select(
     samples: Samples,
-    selector: str,
-    items: "np.ndarray | Representation | LearnedReranker | None" = None,
+    selector: str | Fitted,
+    items: np.ndarray | Representation | None = None,
     k: int = 30,
-    recent: float = 1 / 3,
+    **options,
 ) -> Shown:
     """Choose and order the history items to show.
 
     Args:
         selector: ``recent`` (the last K, oldest first; needs no ``items``), ``high`` (the K most
             similar, most similar first), ``sequential`` (the same in time order), ``rerank`` (the
-            recency rule, see `rerank`), ``learned`` (``items`` is a `LearnedReranker`, which chooses).
-        recent: share of recent items under ``rerank``.
+            recency rule, see `rerank`); the name of one of your own; or a fitted one, such as a `LearnedReranker`.
+        options: of the selector; ``recent``, the share of recent items under ``rerank``.
     """
-    one_of("selector", selector, (*SELECTORS, "learned"))
-    if selector == "recent":
-        return last(samples, k)
-    if items is None:
-        raise InputError(f"selector {selector!r} needs a representation; only 'recent' does without")
-    if selector == "learned":
-        return items.select(samples, k)
-    shown = retrieve(samples, items, k)
-    if selector == "sequential":
-        return in_time_order(shown)
-    return rerank(shown, recent) if selector == "rerank" else shown
+    if not isinstance(selector, str):
+        if items is not None or options:
+            raise InputError("a fitted selector has its own representations and settings; leave out items and options")
+        return selector.select(samples, k)
+    if isinstance(items, np.ndarray):
+        items = Representation("given", (items,))
+    return SELECTORS[selector].show(None, samples, items, k, **options)
+
+
+def _retrieved(study, samples: Samples, items: Representation, k: int) -> Shown:
+    return retrieve(samples, items, k) if study is None else study.retrieve(samples, items, k)
+
+
+@selector("recent", reads_items=False)
+def _recent(study, samples: Samples, items, k: int) -> Shown:
+    return last(samples, k)
+
+
+@selector("high")
+def _high(study, samples: Samples, items: Representation, k: int) -> Shown:
+    return _retrieved(study, samples, items, k)
+
+
+@selector("sequential")
+def _sequential(study, samples: Samples, items: Representation, k: int) -> Shown:
+    return in_time_order(_retrieved(study, samples, items, k))
+
+
+@selector("rerank", options=("recent",))
+def _rerank(study, samples: Samples, items: Representation, k: int, recent: float = 1 / 3) -> Shown:
+    return rerank(_retrieved(study, samples, items, k), recent)
 
 
 def last(samples: Samples, k: int = 30) -> Shown:
@@ -72,7 +171,7 @@ def rerank(shown: Shown, recent: float = 1 / 3) -> Shown:
     if not 0 <= recent <= 1:
         raise InputError(f"recent is {recent!r}; it must be a share from 0 to 1")
     k, samples = shown.k, shown.samples
-    kept = math.floor((1 - recent) * k + 1e-9)  # 1 - 1/3 is a little more than 2/3
+    kept = math.floor((1 - recent) * k + ROUNDED)
     timed = samples.data.timed
     newest = (np.sort(shown.position, axis=1)[:, ::-1] if timed else shown.position)[:, :kept]  # padding (-1) last
     # of the last K ratings at most `kept` are taken already, so K - kept of them are free, or the history is out

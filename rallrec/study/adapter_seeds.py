@@ -10,56 +10,62 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..data.split import Samples, Split
+from ..data.split import Samples
 from ..evaluation.metrics import auc
 from ..infra.files import published_dir
 from ..infra.reproducible import hardware
 from ..llm.base import LanguageModel
-from ..profiles import Profile
-from ..readers.adapter import adapter
+from ..pipeline import Study
 from ..readers.llm import recommend
 from ..readers.prompts import Details
-from ..retrieval.learned import LearnedReranker
-from ..retrieval.selectors import select
+from .ablations import LLM
 
-READERS = {"LLM, RALLRec": "rerank", "LLM, RALLRec, learned reranker": "learned"}  # by their selectors
-
-
-def ask(samples: Samples, ranker: LearnedReranker, llm: LanguageModel, details: Details, k: int) -> dict:
-    """P(like) of the samples by each of `READERS`, float64 [n_samples] each."""
-    by = {"rerank": ranker.representations["mix3"], "learned": ranker}
-    return {r: recommend(select(samples, s, by[s], k), llm, details=details) for r, s in READERS.items()}
+ROWS = {label: LLM[label] for label in ("LLM, RALLRec", "LLM, RALLRec, learned reranker")}
 
 
-def publish(split: Split, ranker: LearnedReranker, llm: LanguageModel, size: Profile, seeds: list[int]) -> Path:
+def ask(study: Study, samples: Samples, llm: LanguageModel, details: Details) -> dict[str, np.ndarray]:
+    """P(like) of the samples by each of `ROWS`, read by ``llm``, float64 [n_samples] each."""
+    return {label: recommend(study.shown(choice, samples), llm, details=details) for label, choice in ROWS.items()}
+
+
+def settings_of(study: Study) -> dict:
+    """All that the published answers depend on beside the seeds, in JSON values."""
+    size = study.size
+    made = dict(data_hash=study.split.data.hash, weights=study.llm.weights, adapter=size.adapter, k=size.llm_k)
+    made |= dict(lightgcn=size.lightgcn, alignment=size.alignment, samples=size.seed_samples, seed=study.seed)
+    return json.loads(json.dumps(made))
+
+
+def path_of(study: Study) -> Path:
+    return published_dir() / study.split.data.name / "adapter-seeds.json"
+
+
+def publish(study: Study, seeds: list[int]) -> Path:
     """Train an adapter with each seed, ask it, and write ``published/<dataset>/adapter-seeds.json``."""
-    samples = split.test.take(split.test.draw(size.seed_samples))
+    samples = study.split.test.take(study.split.test.draw(study.size.seed_samples))
     answers = {}
     for seed in seeds:
-        trained = adapter(split, ranker, llm, **size.adapter, seed=seed)
-        reader = llm.adapted(trained.folder)
-        p = ask(samples, ranker, reader, Details.of(trained.tells, split), size.llm_k)
-        answers[seed] = {r: np.round(values, 5).tolist() for r, values in p.items()}
-    made = dict(data_hash=split.data.hash, weights=llm.weights, adapter=size.adapter, hardware=hardware())
-    made |= dict(position=samples.position.tolist(), answers=answers)
-    path = published_dir() / split.data.name / "adapter-seeds.json"
-    path.write_text(json.dumps(made) + "\n", encoding="utf-8")
-    return path
+        trained = study.adapter_of(seed)
+        p = ask(study, samples, study.llm.adapted(trained.folder), Details.of(trained.tells, study.split))
+        answers[seed] = {label: np.round(values, 5).tolist() for label, values in p.items()}
+    made = dict(settings=settings_of(study), hardware=hardware(), position=samples.position.tolist(), answers=answers)
+    path_of(study).write_text(json.dumps(made) + "\n", encoding="utf-8")
+    return path_of(study)
 
 
-def published(split: Split, llm: LanguageModel) -> tuple[Samples, dict[str, dict[str, np.ndarray]]] | None:
-    """The samples, and each seed's P(like) by each of `READERS`; None where nothing is published for data and LLM."""
-    path = published_dir() / split.data.name / "adapter-seeds.json"
+def published(study: Study) -> tuple[Samples, dict[str, dict[str, np.ndarray]]] | None:
+    """The samples, and each seed's P(like) by each of `ROWS`; None where none were published with these settings."""
+    path = path_of(study)
     made = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    if (made.get("data_hash"), made.get("weights")) != (split.data.hash, llm.weights):
+    if made.get("settings") != settings_of(study):
         return None
-    answers = {seed: {r: np.array(p) for r, p in by.items()} for seed, by in made["answers"].items()}
-    return Samples(split.data, np.array(made["position"])), answers
+    answers = {seed: {label: np.array(p) for label, p in by.items()} for seed, by in made["answers"].items()}
+    return Samples(study.split.data, np.array(made["position"])), answers
 
 
 def spread(samples: Samples, by_seed: dict[str, dict[str, np.ndarray]]) -> pd.DataFrame:
-    """AUC of each reader by seed, with mean and standard deviation. A row a reader."""
-    aucs = {r: {f"seed {seed}": auc(samples.liked, p[r]) for seed, p in by_seed.items()} for r in READERS}
+    """AUC of each row by seed, with mean and standard deviation. A line a row."""
+    aucs = {label: {f"seed {seed}": auc(samples.liked, p[label]) for seed, p in by_seed.items()} for label in ROWS}
     table = pd.DataFrame(aucs).T
     mean, deviation = table.mean(axis=1), table.std(axis=1)
     return table.assign(mean=mean, deviation=deviation).rename_axis("method").reset_index()

@@ -1,88 +1,68 @@
 """Knobs to turn by hand: the fast reader on every test sample at once, and one sample in all its parts."""
 
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from ..data.split import Samples, Split
 from ..evaluation.metrics import results_table
-from ..infra.errors import InputError, at_least, one_of
-from ..llm.base import LanguageModel
+from ..infra.errors import InputError
+from ..pipeline import METHOD, MOST, Choice, Study
 from ..readers import prompts
 from ..readers.llm import recommend
 from ..readers.vote import vote
-from ..representations.mixture import principal_components, weighed
-from ..retrieval.retrieve import Representation, Shown, retrieve
-from ..retrieval.selectors import SELECTORS, in_time_order, last, rerank, select
+from ..representations.mixture import REPRESENTATIONS
+from ..retrieval.selectors import SELECTORS
 
-MOST = 50  # items that are retrieved once for all smaller K
 RESAMPLES = 200  # enough for an interval to look at
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Knobs:
-    """The vote's AUC on all test samples for any choice of representation, selector, K, recency and weights.
+    """The vote's AUC on all test samples for any choice; the study keeps what is retrieved for each representation."""
 
-    What is retrieved for a representation is kept, so that turning any knob but the weights retrieves nothing anew.
-
-    Attributes:
-        parts: (text, colla, ssl), mixed anew when ``weights`` are turned.
-    """
-
-    split: Split
-    representations: dict[str, Representation]
-    parts: tuple[np.ndarray, np.ndarray, np.ndarray]
-    _retrieved: dict[str, Shown] = field(default_factory=dict)
-    _paper: dict[int, np.ndarray] = field(default_factory=dict)  # the vote of the paper's own choice, for each K
-
-    def shown(
-        self,
-        representation: str = "mix3",
-        selector: str = "rerank",
-        k: int = 10,
-        recent: float = 1 / 3,
-        weights: tuple[float, float, float] = (1, 1, 1),
-    ) -> Shown:
-        """What is shown of each test sample."""
-        one_of("representation", representation, self.representations)
-        one_of("selector", selector, SELECTORS)
-        at_least("k", k, 1)
-        test = self.split.test
-        if selector == "recent":
-            return last(test, k)
-        items = self.representations[representation]
-        if tuple(weights) != (1, 1, 1):
-            if representation != "mix3":
-                raise InputError(f"weights are {tuple(weights)}, but only the parts of 'mix3' have weights")
-            items = Representation("yours", (weighed(self._reduced, weights),))
-        elif items.fusion != "halves" and k <= MOST:  # the order of the first items does not depend on K
-            if representation not in self._retrieved:
-                self._retrieved[representation] = retrieve(test, items, MOST)
-            kept = Shown(test, self._retrieved[representation].position[:, :k])
-            if selector == "sequential":
-                return in_time_order(kept)
-            return rerank(kept, recent) if selector == "rerank" else kept
-        return select(test, selector, items, k, recent)
-
-    @cached_property
-    def _reduced(self) -> tuple[np.ndarray, ...]:
-        """The parts that `mix` lays side by side: the text is reduced once, not at every turn."""
-        text, *others = self.parts
-        return principal_components(text), *others
+    study: Study
 
     def turn(self, **choice) -> pd.DataFrame:
-        """AUC of the choice and of the paper's own, with intervals, and their paired difference.
+        """AUC of the choice and of the method's own, with intervals, and their paired difference.
 
         Args:
-            choice: arguments of `shown`. ``k`` is the paper's choice's, too.
+            choice: fields of `Choice`. ``k`` is the method's, too.
         """
-        k = choice.get("k", 10)
-        yours = vote(self.shown(**choice))
-        if k not in self._paper:
-            self._paper[k] = vote(self.shown(k=k))
-        return results_table(self.split.test, {"yours": yours, "RALLRec": self._paper[k]}, "RALLRec", RESAMPLES)
+        yours = Choice(**choice)
+        test = self.study.split.test
+        p = {"yours": vote(self.study.shown(yours, test))}
+        method = Choice(k=yours.k)
+        p["RALLRec"] = self.study.remember(("knobs", method), lambda: vote(self.study.shown(method, test)))
+        return results_table(test, p, "RALLRec", RESAMPLES)
+
+    def sliders(self, k: int, show: Callable[[pd.DataFrame], object]):
+        """Sliders of ipywidgets that turn the knobs; ``show`` is given the table at every turn.
+
+        What a choice does not take is left out of it: the share of recent items under other selectors than
+        ``rerank``, weights of what is no mixture of three parts.
+        """
+        from ipywidgets import Dropdown, FloatSlider, IntSlider, interact
+
+        def turn(representation: str, selector: str, k: int, recent: float, text: float, colla: float, ssl: float):
+            choice = dict(representation=representation, selector=selector, k=k)
+            if "recent" in SELECTORS[selector].options:
+                choice["recent"] = recent
+            if representation == METHOD.representation and SELECTORS[selector].reads_items:
+                choice["weights"] = text, colla, ssl
+            return show(self.turn(**choice))
+
+        weight = {name: FloatSlider(1, min=0, max=3, step=0.25) for name in ("text", "colla", "ssl")}
+        return interact(
+            turn,
+            representation=Dropdown(options=list(REPRESENTATIONS), value=METHOD.representation),
+            selector=Dropdown(options=list(SELECTORS), value=METHOD.selector),
+            k=IntSlider(k, min=1, max=MOST),
+            recent=FloatSlider(1 / 3, min=0, max=1, step=1 / 12),
+            **weight,
+        )
 
 
 def sample_of(split: Split, user_id, item_id) -> Samples:
@@ -113,27 +93,22 @@ class OneSample:
     liked: bool
 
 
-def one_sample(
-    sample: Samples,
-    items: Representation,
-    llm: LanguageModel,
-    selector: str = "rerank",
-    k: int = 10,
-    details: prompts.Details = prompts.TITLES,
-) -> OneSample:
-    """The history items that each selector shows, side by side; the prompt of one of them, and P(like).
+def one_sample(study: Study, sample: Samples, choice: Choice) -> OneSample:
+    """The history items that each selector shows, side by side; the prompt of the choice's own, and P(like).
 
     Args:
         sample: one sample; see `sample_of`.
     """
     data, names = sample.data, np.array(prompts.titles(sample.data))
-    sides = {}
+    llm, details = study.adapted
+    sides, longest = {}, 0
     for name in SELECTORS:
-        shown = select(sample, name, items, k)
+        shown = study.shown(Choice(choice.representation, name, choice.reader, choice.k), sample)
         real = shown.real[0]
-        column = [f"{n} · {r:g}" for n, r in zip(names[shown.item[0][real]], shown.rating[0][real], strict=True)]
-        sides[name] = column + [""] * (k - len(column))
-    shown = select(sample, selector, items, k)
+        sides[name] = [f"{n} · {r:g}" for n, r in zip(names[shown.item[0][real]], shown.rating[0][real], strict=True)]
+        longest = max(longest, shown.k)
+    sides = {name: column + [""] * (longest - len(column)) for name, column in sides.items()}
+    shown = study.shown(choice, sample)
     prompt = prompts.build(shown, "labelled", llm, details).texts[0]
     p = float(recommend(shown, llm, details=details)[0])
     return OneSample(pd.DataFrame(sides), prompt, p, bool(data.liked[sample.position[0]]))
