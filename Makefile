@@ -8,6 +8,8 @@ PROFILE  ?= quick
 LLM      ?= smollm2-135m
 SEED     ?= 0
 FRESH    ?= 0
+# A Python file with methods and rows of your own: docs/own_method.md
+EXTRA    ?=
 # The Python that runs everything. Another one (conda's, say) must have requirements.lock installed.
 PYTHON   ?= .venv/bin/python
 
@@ -18,7 +20,8 @@ RUNS      := $(foreach d,$(DATASETS),$(foreach n,$(NOTEBOOKS),papermill_runs/$(d
 SOURCES   := $(wildcard rallrec/*.py rallrec/*/*.py)
 HASH      := \#
 MODEL     := $(subst $(HASH),-,$(subst :,-,$(subst /,--,$(LLM))))
-SETTINGS  := data/settings-$(PROFILE)-$(MODEL)-$(SEED)-$(FRESH)
+OWN       := $(if $(EXTRA),--extra '$(EXTRA)')
+SETTINGS  := data/settings-$(PROFILE)-$(MODEL)-$(SEED)-$(FRESH)$(if $(EXTRA),-$(subst /,--,$(EXTRA)))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -26,7 +29,7 @@ SETTINGS  := data/settings-$(PROFILE)-$(MODEL)-$(SEED)-$(FRESH)
 
 help:  ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
-	@echo "Variables: DATASETS='$(DATASETS)' PROFILE=$(PROFILE) LLM=$(LLM) SEED=$(SEED) FRESH=$(FRESH)"
+	@echo "Variables: DATASETS='$(DATASETS)' PROFILE=$(PROFILE) LLM=$(LLM) SEED=$(SEED) FRESH=$(FRESH) EXTRA=$(EXTRA)"
 
 reproduce: env  ## from a fresh clone to checked results; FRESH=1 makes the published artefacts anew, too
 	@$(MAKE) --no-print-directory plan
@@ -43,15 +46,15 @@ all: env  ## make all runs, figures, tables and the README's parts again, where 
 runs: env $(RUNS)
 
 overview: env $(RUNS)  ## tables and figures across data sets
-	@$(RALLREC) overview --llm '$(LLM)' --profile $(PROFILE) --seed $(SEED)
+	@$(RALLREC) overview --llm '$(LLM)' --profile $(PROFILE) --seed $(SEED) $(OWN)
 
 readme: overview  ## fill the generated parts of the README
 	@$(RALLREC) readme
 
 # An executed notebook depends on its source, the package, the settings of the last run, and the notebook before.
 define RUN
-papermill_runs/$(1)/$(2).ipynb: notebooks/$(2).ipynb $$(SOURCES) $$(SETTINGS) $(3) | env data/fetched-$(1)-$(MODEL)
-	@$$(RALLREC) run $(2) --dataset $(1) --llm '$$(LLM)' --profile $$(PROFILE) --seed $$(SEED)
+papermill_runs/$(1)/$(2).ipynb: notebooks/$(2).ipynb $$(SOURCES) $$(SETTINGS) $$(EXTRA) $(3) | env data/fetched-$(1)-$(MODEL)
+	@$$(RALLREC) run $(2) --dataset $(1) --llm '$$(LLM)' --profile $$(PROFILE) --seed $$(SEED) $$(OWN)
 endef
 before = $(if $(filter-out $(firstword $(NOTEBOOKS)),$(2)),papermill_runs/$(1)/$(strip $(call previous,$(2),$(NOTEBOOKS))).ipynb)
 previous = $(if $(filter $(1),$(word 2,$(2))),$(word 1,$(2)),$(call previous,$(1),$(wordlist 2,99,$(2))))
@@ -59,7 +62,7 @@ $(foreach d,$(DATASETS),$(foreach n,$(NOTEBOOKS),$(eval $(call RUN,$(d),$(n),$(c
 
 # Data and model, before the first notebook needs them.
 data/fetched-%-$(MODEL): | env
-	@$(RALLREC) fetch --dataset $* --llm '$(LLM)'
+	@$(RALLREC) fetch --dataset $* --llm '$(LLM)' $(OWN)
 	@mkdir -p data && touch $@
 
 $(SETTINGS):
@@ -83,6 +86,7 @@ LOCK := $(if $(shell command -v flock),flock data/env.lock)
 
 test: env  ## ruff, unit and property tests, and all notebooks on generated data
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
+	@$(PYTHON) -c 'from importlinter.cli import lint_imports_command as lint; lint()' --no-logo --no-cache
 	@$(PYTHON) -m pytest
 
 bench: env  ## throughput of the LLM's verbs beside its raw forward pass, and of retrieval beside a plain loop

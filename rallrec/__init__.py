@@ -16,7 +16,8 @@ _FROM = {
     "evaluation.metrics": ("compare", "evaluate", "results_table"),
     "infra.errors": ("InputError",),
     "llm.opening": ("language_model",),
-    "pipeline": ("warm_items",),
+    "extensions": ("backend", "load_extra", "reader", "representation", "row", "scores", "selector"),
+    "pipeline": ("Choice", "Study", "warm_items"),
     "readers.llm": ("recommend",),
     "readers.reasoning": ("merge", "reason"),
     "readers.vote": ("vote",),
@@ -24,8 +25,9 @@ _FROM = {
     "representations.lightgcn": ("lightgcn",),
     "representations.mixture": ("mix", "represent"),
     "representations.text": ("describe", "plain"),
-    "retrieval.retrieve": ("retrieve",),
+    "retrieval.retrieve": ("Representation", "Shown", "retrieve"),
     "retrieval.selectors": ("rerank", "select"),
+    "runs.predictions": ("predictions",),
     "runs.run": ("start",),
 }
 _HOME = {name: module for module, names in _FROM.items() for name in names}

@@ -3,11 +3,12 @@
 import argparse
 import errno
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 from .infra.errors import InputError
 
-DEFAULTS = dict(dataset="ml-100k", llm="smollm2-135m", profile="quick", seed=0)
+DEFAULTS = dict(dataset="ml-100k", llm="smollm2-135m", profile="quick", seed=0, extra="")
 
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
 
@@ -40,11 +41,12 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(do=do)
         for option in options:
             kind = type(DEFAULTS[option])
-            sub.add_argument(f"--{option}", default=DEFAULTS[option], type=kind, help=f"default: {DEFAULTS[option]}")
+            about = f"default: {DEFAULTS[option]}" if DEFAULTS[option] != "" else "a Python file of your own methods"
+            sub.add_argument(f"--{option}", default=DEFAULTS[option], type=kind, help=about)
         return sub
 
-    command("fetch", _fetch, "get a data set and an LLM, and check them", "dataset", "llm")
-    run = command("run", _run, "run one notebook", "dataset", "llm", "profile", "seed")
+    command("fetch", _fetch, "get a data set and an LLM, and check them", "dataset", "llm", "extra")
+    run = command("run", _run, "run one notebook", "dataset", "llm", "profile", "seed", "extra")
     run.add_argument("notebook")
     run.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="another parameter")
     plan = command("plan", _plan, "say what a run will do", "llm", "profile")
@@ -58,36 +60,54 @@ def _parser() -> argparse.ArgumentParser:
     merge.add_argument("folder", help="where to write")
     seeds = command("seeds", _seeds, "publish answers of adapters of other seeds", "dataset", "llm", "profile")
     seeds.add_argument("seeds", nargs="+", type=int)
-    ablate = command("ablate", _ablate, "one row of an ablation", "dataset", "llm", "profile", "seed")
-    ablate.add_argument("--reader", default="vote", help="vote (default), llm (with its adapter), zero-shot (without)")
-    ablate.add_argument("--representation", default="mix3")
-    ablate.add_argument("--selector", default="rerank")
-    ablate.add_argument("--edges")
-    ablate.add_argument("--weights", nargs=3, type=float, default=(1, 1, 1))
-    ablate.add_argument("--recent", type=float, default=1 / 3)
+    ablate = command("ablate", _ablate, "one row of an ablation", "dataset", "llm", "profile", "seed", "extra")
+    for name, about in (
+        ("representation", "colla, text …"),
+        ("selector", "high …"),
+        ("reader", "llm …"),
+        ("edges", ""),
+    ):
+        ablate.add_argument(f"--{name}", help=about)
+    ablate.add_argument("--weights", nargs="+", type=float, help="of the parts of a mixture")
+    ablate.add_argument("--recent", type=_share, help="share of recent items, such as 1/3")
     ablate.add_argument("--temperature", type=float)
     for name in ("k", "layers"):
         ablate.add_argument(f"--{name}", type=int)
     command("salvage", _salvage, "keep what is sound of a damaged cache; no run may be going")
     command("publish", _publish, "write the repository's artefacts of a data set", "dataset", "llm", "profile", "seed")
     command("record", _record, "make the last run's values the recorded ones", "dataset")
-    command("overview", _overview, "tables and figures across data sets", "llm", "profile", "seed")
+    command("overview", _overview, "tables and figures across data sets", "llm", "profile", "seed", "extra")
     command("readme", _readme, "fill the generated parts of the README")
     return parser
+
+
+def _share(text: str) -> float:
+    """A number, or a fraction such as 1/3."""
+    return float(Fraction(text))
 
 
 def _fetch(args) -> None:
     from .data.loading import load
     from .llm.opening import language_model
 
+    _extra(args)
     print(load(args.dataset))
     language_model(args.llm)
+
+
+def _extra(args) -> None:
+    """Run the user's own file, where one is named."""
+    if args.extra:
+        from .extensions import load_extra
+
+        load_extra(args.extra)
 
 
 def _run(args) -> None:
     from .runs.runner import execute
 
     own = dict(DATASET=args.dataset, LLM=args.llm, PROFILE=args.profile, SEED=args.seed)
+    own |= {"EXTRA": args.extra} if args.extra else {}
     execute(args.notebook, own | {name: _value(value) for name, value in args.p})
 
 
@@ -112,12 +132,14 @@ def _check(args) -> int:
     return 0 if finish(args.datasets) else 1
 
 
-def _adapter(args) -> None:
-    from .readers.adapter import adapter
-    from .study.ablations import study
+def _study(args):
+    from .pipeline import Study
 
-    made = study(args.dataset, args.llm, args.profile, args.seed)
-    trained = adapter(made.split, made.ranker, made.llm, **made.size.adapter, seed=args.seed)
+    return Study.of(args.dataset, args.llm, args.profile, getattr(args, "seed", 0))
+
+
+def _adapter(args) -> None:
+    trained = _study(args).adapter
     for step, train, valid in zip(trained.curve.step, trained.curve.train, trained.curve.valid, strict=True):
         print(f"step {step:>5}: loss {train:.4f}, on validation {valid:.4f}")
     print(trained.folder)
@@ -137,21 +159,20 @@ def _merge(args) -> None:
 
 
 def _seeds(args) -> None:
-    from .study.ablations import study
     from .study.adapter_seeds import publish
 
-    made = study(args.dataset, args.llm, args.profile, 0)
-    print(publish(made.split, made.ranker, made.llm, made.size, args.seeds))
+    print(publish(_study(args), args.seeds))
 
 
 def _ablate(args) -> None:
+    from .extensions import rival
+    from .pipeline import Choice
     from .runs.figures import markdown, with_intervals
-    from .study.ablations import Choice, study
 
-    made = study(args.dataset, args.llm, args.profile, args.seed)
-    named = {f: getattr(args, f) for f in Choice.__dataclass_fields__}
-    choice = Choice(**named | {"weights": tuple(args.weights)})
-    table = made.row(choice, args.reader)
+    _extra(args)
+    given = {f: getattr(args, f) for f in Choice.__dataclass_fields__ if getattr(args, f) is not None}
+    choice = Choice(**{f: tuple(v) if isinstance(v, list) else v for f, v in given.items()})
+    table = _study(args).row(choice, rival(choice))
     print(markdown(with_intervals(table, {"auc": "AUC", "log_loss": "log loss", "difference": "AUC, difference"})))
 
 
@@ -177,8 +198,9 @@ def _record(args) -> None:
 def _overview(args) -> None:
     from .runs.overview import comparable, write_overview
 
-    if comparable(args.llm, args.profile, args.seed):
-        print(write_overview(args.llm, args.profile, args.seed))
+    settings = args.llm, args.profile, args.seed, args.extra
+    if comparable(*settings):
+        print(write_overview(*settings))
     else:  # `make all` of generated data alone
         print("nothing to compare: no data set but tiny was run with these settings; the overview stays as it is")
 

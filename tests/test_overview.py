@@ -9,7 +9,7 @@ import pytest
 import rallrec as rr
 from rallrec import __main__ as command
 from rallrec.infra.files import ROOT
-from rallrec.runs.overview import across, comparable, said, write_overview
+from rallrec.runs.overview import TABLES, across, comparable, said, write_overview
 from rallrec.runs.run import read_metrics
 
 SETTINGS = dict(llm="smollm2-135m", profile="quick", seed=0)
@@ -28,10 +28,11 @@ def outputs(tmp_path, monkeypatch):
     ):
         (tmp_path / "papermill_runs" / name).mkdir(parents=True)
         metrics = dict(SETTINGS, profile=profile, other_parameters={}, data_hash=f"hash of {name}")
-        seconds = {f"{reader}{row}": 1.5 for row in rows for reader in ("", "LLM, ")}
-        del seconds[f"LLM, {rows[0]}"]  # its answers were in the cache
+        command = "rallrec ablate --reader {} --k {}".format
+        seconds = {command(reader, row): 1.5 for row in rows for reader in ("vote", "llm")}
+        del seconds[command("llm", rows[0])]  # its answers were in the cache
         made = dict(hardware="a machine", seconds=9, rows=seconds)
-        metrics["notebooks"] = {"06_ablations": dict(values={}, made=made)}
+        metrics["notebooks"] = {"05_recommendation": {}, "06_ablations": dict(values={}, made=made)}
         (tmp_path / "papermill_runs" / name / "metrics.json").write_text(json.dumps(metrics))
         folder = tmp_path / "figures" / name
         folder.mkdir(parents=True)
@@ -39,7 +40,8 @@ def outputs(tmp_path, monkeypatch):
         for table in ("05_main", "05_fast_readers"):
             auc.to_csv(folder / f"{table}.csv", index=False)
         for reader in ("vote", "llm"):
-            auc.assign(command="rallrec ablate --k 3").to_csv(folder / f"06_parts_{reader}.csv", index=False)
+            commands = [command(reader, row) for row in rows]
+            auc.assign(command=commands).to_csv(folder / f"06_parts_{reader}.csv", index=False)
         claim = dict(claim="c", difference=0.1, difference_low=0.05, difference_high=0.2, n=9, verdict="holds")
         pd.DataFrame([claim]).to_csv(folder / "05_claims.csv", index=False)
         change = dict(
@@ -54,6 +56,21 @@ def test_only_runs_of_the_same_settings_are_compared(outputs):
     assert comparable(**SETTINGS) == ["ml-100k", "ml-1m", "my-own"]
 
 
+def test_tables_of_other_settings_are_left_out(outputs):
+    """A data set whose notebook 06 was not run with the settings of its last run is not mixed in."""
+    path = outputs / "papermill_runs" / "ml-1m" / "metrics.json"
+    metrics = json.loads(path.read_text())
+    del metrics["notebooks"]["06_ablations"]
+    path.write_text(json.dumps(metrics))
+    assert comparable(**SETTINGS) == ["ml-100k", "my-own"]
+    metrics["other_parameters"] = {"EXTRA": "mine.py@0"}
+    path.write_text(json.dumps(metrics))
+    (outputs / "figures" / "my-own" / "05_claims.csv").unlink()
+    with pytest.raises(rr.InputError, match=r"05_claims\.csv is not there; run `make all DATASETS=my-own` first"):
+        write_overview(**SETTINGS)
+    assert not (outputs / "figures" / "overview").exists()  # nothing was written before
+
+
 def test_a_column_a_data_set_and_a_row_a_method(outputs):
     folder = write_overview(**SETTINGS)
     main = (folder / "main.md").read_text().splitlines()
@@ -66,9 +83,14 @@ def test_a_column_a_data_set_and_a_row_a_method(outputs):
     assert "strict" not in released
     assert "+0.100 [-0.100, +0.200]" in released
     commands = pd.read_csv(folder / "commands-ml-1m.csv")
-    assert commands.columns.tolist() == ["row", "samples", "AUC", "command", "seconds", "hardware"]
-    assert commands.row.tolist() == ["a", "b", "LLM, a", "LLM, b"]
-    assert set(commands.command) == {"rallrec ablate --k 3"}
+    assert commands.columns.tolist() == ["reader", "row", "samples", "AUC", "command", "seconds", "hardware"]
+    assert list(zip(commands.reader, commands.row, strict=True)) == [
+        ("vote", "a"),
+        ("vote", "b"),
+        ("LLM", "a"),
+        ("LLM", "b"),
+    ]
+    assert commands.command[3] == "rallrec ablate --reader llm --k b"
     assert commands.seconds.tolist() == ["1.5", "1.5", "cached", "1.5"]
     assert set(commands.hardware) == {"a machine"}
     for name in ("main", "fast_readers", "claims", "released"):
@@ -88,7 +110,7 @@ def test_the_repositorys_overview_is_that_of_its_reference_runs():
         for row in pd.read_csv(ROOT / "figures" / "overview" / f"{table}.csv").itertuples():
             values = read_metrics(row.dataset)["notebooks"]["05_recommendation"]["values"]
             assert values[f"{key}/{row.method}/auc"] == pytest.approx(row.auc, abs=1e-6)
-    assert set(across(["ml-100k"], "06_released", "protocol", "difference")["dataset"]) == {"ml-100k"}
+    assert set(across(["ml-100k"], TABLES["released"])["dataset"]) == {"ml-100k"}
 
 
 def test_a_claim_in_words():

@@ -250,17 +250,5 @@ def markdown(frame: pd.DataFrame) -> str:
 
 def latex(frame: pd.DataFrame) -> str:
     """A booktabs ``tabular`` with all text escaped."""
-    escape = str.maketrans({c: rf"\{c}" for c in "&%$#_{}"} | {"–": "--", "×": r"$\times$", "^": r"\^{}", "~": r"\~{}"})
-    rows = [list(frame.columns), *frame.astype(str).to_numpy().tolist()]
-    head, *body = [" & ".join(str(cell).translate(escape) for cell in row) + r" \\" for row in rows]
-    columns = "l" + "r" * (frame.shape[1] - 1)
-    lines = [
-        rf"\begin{{tabular}}{{{columns}}}",
-        r"\toprule",
-        head,
-        r"\midrule",
-        *body,
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
-    return "\n".join(lines) + "\n"
+    style = frame.style.format(escape="latex").format_index(escape="latex", axis="columns").hide(axis="index")
+    return style.to_latex(hrules=True, column_format="l" + "r" * (frame.shape[1] - 1))

@@ -8,8 +8,9 @@ from pathlib import Path
 from ..data.loading import missing_files
 from ..infra.errors import InputError
 from ..infra.files import ROOT, data_dir, fresh
+from .context import output_root
 from .publishing import reference_path
-from .run import output_root, read_metrics, values_of
+from .run import read_metrics, values_of
 
 # seconds on two cores that published artefacts save (their provenance's hardware); paid under FRESH=1
 FRESH_SECONDS = {"01_descriptions": 900, "02_text_embeddings": 450, "05_recommendation": 3600, "06_ablations": 600}
@@ -110,13 +111,17 @@ def fill_readme(path: Path | None = None) -> str:
 
 
 def finish(datasets: list[str]) -> bool:
-    """Print the comparison of every data set; drop the cache of a finished fresh run. True if all is reproduced."""
+    """Print the comparison of every data set. True if all is reproduced.
+
+    The cache of a fresh run goes then, for the next fresh run to make everything anew; after values that were not
+    reproduced it stays, to look at what differs without paying again.
+    """
     all_good = True
     for dataset in datasets:
         said, good = compare(dataset)
         print(said, end="\n\n")
         all_good &= good
-    if fresh():  # it made everything anew; the next fresh run must, too
+    if fresh() and all_good:
         for path in data_dir().glob("cache-fresh.sqlite*"):
             path.unlink()
         shutil.rmtree(data_dir() / "adapters-fresh", ignore_errors=True)

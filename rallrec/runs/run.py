@@ -7,8 +7,8 @@ turning a knob can't damage the reference run.
 """
 
 import json
-import os
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import metadata
@@ -21,15 +21,16 @@ from IPython.display import Markdown
 from matplotlib.figure import Figure
 
 from ..data.loading import name_of
+from ..extensions import load_extra
 from ..infra.cache import key_of
 from ..infra.errors import at_least, one_of
 from ..infra.files import ROOT
 from ..llm.base import LanguageModel
+from ..pipeline import Choice, Study
 from ..profiles import profile
-from ..retrieval.selectors import SELECTORS
-from ..study.knobs import Knobs
 from ..version import VERSION
-from . import figures
+from . import figures, predictions
+from .context import CONTEXT, output_root
 
 LIBRARIES = ("torch", "transformers", "peft", "lightgbm", "faiss-cpu", "pandas", "numpy")
 NOTEBOOKS = (
@@ -40,11 +41,6 @@ NOTEBOOKS = (
     "05_recommendation",
     "06_ablations",
 )
-
-
-def output_root() -> Path:
-    """The folder that holds ``papermill_runs/`` and ``figures/``: the repository, or ``RALLREC_OUTPUT``."""
-    return Path(os.environ.get("RALLREC_OUTPUT", ROOT))
 
 
 class Table:
@@ -70,15 +66,16 @@ class Run:
         settings: the profile's sizes.
     """
 
-    def __init__(self, notebook: str, dataset: str, llm: str, profile_name: str, seed: int, k: int | None):
+    def __init__(self, notebook: str, dataset: str, llm: str, profile_name: str, seed: int, k: int | None, extra: str):
         one_of("notebook", notebook, NOTEBOOKS)
+        self.extra = load_extra(extra_path(extra)) if extra else ""
+        self.extra_file = relative(extra_path(extra)) if extra else ""
         self.notebook, self.dataset, self.llm, self.profile_name = notebook, name_of(dataset), llm, profile_name
         self.settings = profile(profile_name)
         if k is not None:
             self.settings = replace(self.settings, k=at_least("K", k, 1), llm_k=k)
         self.seed = at_least("seed", seed, 0)
-        staging = os.environ.get("RALLREC_STAGING")
-        self._staging = Path(staging) if staging else None
+        self._staging = CONTEXT.staging
         self._values: dict[str, float] = {}
         self._seconds: dict[str, float] = {}
         figures.use_style()
@@ -87,7 +84,7 @@ class Run:
         libraries = ", ".join(f"{name} {metadata.version(name).split('+')[0]}" for name in LIBRARIES)
         return (
             f"{self.notebook} on {self.dataset}: profile {self.profile_name}, LLM {self.llm}, seed {self.seed}\n"
-            f"rallrec {VERSION}, {libraries}"
+            f"rallrec {VERSION}, {libraries}{', with ' + self.extra if self.extra else ''}"
         )
 
     def table(self, name: str, frame: pd.DataFrame, show: pd.DataFrame | None = None, digits: int = 3) -> Table:
@@ -108,29 +105,9 @@ class Run:
             figures.save(figure, self._folder() / name)
         plt.show()
 
-    def sliders(self, knobs: Knobs, k: int):
-        """Sliders for the knobs, in a notebook opened by hand where ipywidgets is installed; otherwise a word."""
-        if self._staging:
-            return Markdown("*Sliders appear here in a notebook that is opened by hand.*")
-        try:
-            from ipywidgets import FloatSlider, IntSlider, interact
-        except ImportError:
-            return Markdown("*For sliders: `pip install ipywidgets`.*")
-
-        def turn(representation: str, selector: str, k: int, recent: float, text: float, colla: float, ssl: float):
-            weights = (text, colla, ssl) if representation == "mix3" else (1, 1, 1)
-            mine = knobs.turn(representation=representation, selector=selector, k=k, recent=recent, weights=weights)
-            return self.show(figures.with_intervals(mine, {"auc": "AUC", "difference": "minus RALLRec's"}))
-
-        weight = {name: FloatSlider(1, min=0, max=3, step=0.25) for name in ("text", "colla", "ssl")}
-        return interact(
-            turn,
-            representation=list(knobs.representations)[::-1],
-            selector=SELECTORS[::-1],
-            k=IntSlider(k, min=1, max=50),
-            recent=FloatSlider(1 / 3, min=0, max=1, step=1 / 12),
-            **weight,
-        )
+    def by_hand(self, make: Callable):
+        """What ``make()`` gives, such as sliders, in a notebook that is opened by hand; otherwise a word."""
+        return Markdown("*Sliders appear here in a notebook that is opened by hand.*") if self._staging else make()
 
     def say(self, text: str) -> Markdown:
         """A sentence whose numbers come from the run."""
@@ -147,12 +124,25 @@ class Run:
         if llm is None or llm.paid > paid:
             self._seconds[row] = round(time.monotonic() - began, 1)
 
-    def record(self, **values) -> None:
-        """Keep named values (numbers, or nested dicts of them) for ``metrics.json``."""
+    def keep(self, study: Study, rows: dict[str, Choice]) -> None:
+        """Keep P(like) of each row's test samples, by its label; see `predictions`."""
+        if self._staging:
+            kept = {label: (study.judged(choice), study.predict(choice)) for label, choice in rows.items()}
+            predictions.write(self._staging / "predictions.parquet", study.split, kept, self.notebook)
+
+    def record(self, study: Study | None = None, /, **values) -> None:
+        """Keep named values (numbers, or nested dicts of them) for ``metrics.json``.
+
+        Args:
+            study: whose LLM was asked; ``rallrec publish`` keeps what it answered.
+        """
         self._values |= flat(values)
         if self._staging:
-            _write_json(self._staging / "metrics.json", self._values)
-            _write_json(self._staging / "seconds.json", self._seconds)
+            write_json(self._staging / "metrics.json", self._values)
+            write_json(self._staging / "seconds.json", self._seconds)
+            asked = {} if study is None else study.llm.asked
+            lines = [f"{key} {number_format} {verb}\n" for key, (number_format, verb) in asked.items()]
+            (self._staging / "asked").write_text("".join(lines), encoding="ascii")
 
     def _folder(self) -> Path:
         folder = self._staging / "figures"
@@ -167,16 +157,37 @@ def _cell(value, digits: int) -> str:
     return f"{value:,}" if isinstance(value, int | np.integer) else str(value)
 
 
-def start(notebook: str, dataset: str, llm: str, profile: str = "quick", seed: int = 0, k: int | None = None) -> Run:
+def start(
+    notebook: str,
+    dataset: str,
+    llm: str,
+    profile: str = "quick",
+    seed: int = 0,
+    k: int | None = None,
+    extra: str = "",
+) -> Run:
     """Begin a notebook: check its parameters, set the style of figures.
 
     Args:
         k: history items to show, in the place of the profile's.
+        extra: a Python file that registers methods and rows of your own (see `extensions`).
 
     Raises:
-        InputError: an unknown notebook, data set or profile, a seed below 0, a k below 1.
+        InputError: an unknown notebook, data set or profile, a seed below 0, a k below 1, a file that can't be run.
     """
-    return Run(notebook, dataset, llm, profile, seed, k)
+    return Run(notebook, dataset, llm, profile, seed, k, extra)
+
+
+def extra_path(extra: str) -> Path:
+    """The file of one's own: from the working directory or, as in a notebook opened by hand, from the repository."""
+    here = Path(extra)
+    return here if here.exists() or here.is_absolute() else ROOT / extra
+
+
+def relative(path: Path) -> str:
+    """A path as commands name it: from the repository, or of a file elsewhere the name alone."""
+    path = path.resolve()
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name
 
 
 def flat(values: dict, prefix: str = "") -> dict[str, float]:
@@ -206,5 +217,5 @@ def values_of(metrics: dict) -> dict[str, float]:
     return {f"{n}/{k}": v for n, part in metrics.get("notebooks", {}).items() for k, v in part["values"].items()}
 
 
-def _write_json(path: Path, content: dict) -> None:
+def write_json(path: Path, content: dict) -> None:
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

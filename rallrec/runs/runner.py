@@ -4,9 +4,7 @@ import json
 import os
 import shutil
 import sys
-import threading
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 from ..data.loading import load, name_of
@@ -14,7 +12,11 @@ from ..infra.errors import InputError, one_of
 from ..infra.files import ROOT, alone, data_dir, workplace
 from ..infra.reproducible import hardware
 from ..version import VERSION
-from .run import NOTEBOOKS, _write_json, output_root, read_metrics, start
+from . import context, predictions
+from .context import output_root
+from .run import NOTEBOOKS, extra_path, read_metrics, start, write_json
+
+OF_EVERY_RUN = ("DATASET", "LLM", "PROFILE", "SEED")
 
 
 def execute(notebook: str, parameters: dict) -> Path:
@@ -36,9 +38,12 @@ def execute(notebook: str, parameters: dict) -> Path:
     known = papermill.inspect_notebook(str(source))
     if unknown := [name for name in parameters if name not in known]:
         raise InputError(f"{notebook} has no parameter {unknown[0]!r}; it has: {', '.join(known)}")
-    dataset = parameters["DATASET"]
+    dataset, extra = parameters["DATASET"], parameters.get("EXTRA", "")
+    if extra:
+        parameters = parameters | {"EXTRA": str(extra_path(extra).resolve())}
     # checks them before a kernel starts
-    start(notebook, dataset, parameters["LLM"], parameters["PROFILE"], parameters["SEED"], parameters.get("K"))
+    checked = [parameters[name] for name in ("LLM", "PROFILE", "SEED")]
+    run = start(notebook, dataset, *checked, parameters.get("K"), parameters.get("EXTRA", ""))
     began = time.monotonic()
     runs = output_root() / "papermill_runs"
     for folder in (data_dir(), runs):
@@ -46,36 +51,35 @@ def execute(notebook: str, parameters: dict) -> Path:
     # two runs of a notebook follow each other: what the first paid for, the second finds in the cache
     with workplace(runs / f"staging-{name_of(dataset)}-{notebook}") as staging:
         executed = staging / f"{notebook}.ipynb"
-        with (
-            _environment(
-                RALLREC_STAGING=str(staging),
-                RALLREC_PROGRESS=str(staging / "progress"),
-                RALLREC_ASKED=str(staging / "asked"),
-            ),
-            _reported(notebook, staging),
-        ):
-            try:
-                papermill.execute_notebook(
-                    str(source),
-                    str(executed),
-                    parameters,
-                    kernel_name="python3",
-                    progress_bar=False,
-                    cwd=str(ROOT / "notebooks"),
-                    coalesce_streams=True,  # a kernel sends prints every 0.2 s; outputs can't depend on its speed
-                    extra_arguments=["--log-level=CRITICAL"],  # no kernel's notices at every start and end
-                )
-            except papermill.PapermillExecutionError as e:
-                if e.ename == "InputError":
-                    raise InputError(e.evalue) from e
-                raise
-        clean = scrubbed(nbformat.read(executed, as_version=4))
+        try:
+            papermill.execute_notebook(
+                str(source),
+                str(executed),
+                parameters,
+                kernel_name="python3",
+                progress_bar=sys.stderr.isatty(),
+                cwd=str(ROOT / "notebooks"),
+                coalesce_streams=True,  # a kernel sends prints every 0.2 s; outputs can't depend on its speed
+                # no kernel's notices at every start and end
+                extra_arguments=["--log-level=CRITICAL", *context.arguments(staging)],
+            )
+        except papermill.PapermillExecutionError as e:
+            if e.ename == "InputError":
+                raise InputError(e.evalue) from e
+            raise
+        print(f"{notebook:<30} done in {time.monotonic() - began:4.0f} s", flush=True)
+        clean = scrubbed(nbformat.read(executed, as_version=4), extra and parameters["EXTRA"])
         nbformat.write(clean, executed)
-        return _put_in_place(staging, notebook, dataset, parameters, time.monotonic() - began)
+        known = parameters | ({"EXTRA": run.extra} if extra else {})
+        return _put_in_place(staging, notebook, dataset, known, time.monotonic() - began)
 
 
-def scrubbed(notebook):
-    """The executed notebook without clocks, machine names and paths, so that the same run gives the same bytes."""
+def scrubbed(notebook, extra: str = ""):
+    """The executed notebook without clocks, machine names and paths, so that the same run gives the same bytes.
+
+    Args:
+        extra: the path of the user's own file, of which the name remains.
+    """
     for part in (notebook, *notebook.cells):
         for key in ("papermill", "execution"):
             part.metadata.pop(key, None)
@@ -83,6 +87,7 @@ def scrubbed(notebook):
     for cell in notebook.cells:
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.id = "injected-parameters"
+            cell.source = cell.source.replace(extra, Path(extra).name) if extra else cell.source
         for output in cell.get("outputs", []):
             if "text" in output:
                 output["text"] = output["text"].replace(str(ROOT), "rallrec")
@@ -117,7 +122,7 @@ def _put_in_place(staging: Path, notebook: str, dataset: str, parameters: dict, 
             llm=parameters["LLM"],
             profile=parameters["PROFILE"],
             seed=parameters["SEED"],
-            other_parameters={k: v for k, v in parameters.items() if k not in ("DATASET", "LLM", "PROFILE", "SEED")},
+            other_parameters={k: v for k, v in parameters.items() if k not in OF_EVERY_RUN and v != ""},
             version=VERSION,
         )
         parts = metrics.get("notebooks", {}) if all(metrics.get(k) == v for k, v in head.items()) else {}
@@ -125,8 +130,11 @@ def _put_in_place(staging: Path, notebook: str, dataset: str, parameters: dict, 
             made = parts[notebook]["made"]  # nothing new: hardware and time stay those of who first found it
         parts[notebook] = dict(values=values, made=made)
         part = staging / "merged.json"
-        _write_json(part, head | {"notebooks": dict(sorted(parts.items()))})
+        write_json(part, head | {"notebooks": dict(sorted(parts.items()))})
         os.replace(part, runs / "metrics.json")
+        if (rows := staging / "predictions.parquet").exists():
+            predictions.merged(rows, predictions.path_of(name))
+            os.replace(rows, predictions.path_of(name))
         os.replace(staging / f"{notebook}.ipynb", runs / f"{notebook}.ipynb")
     return runs / f"{notebook}.ipynb"
 
@@ -136,44 +144,3 @@ def asked_path(dataset: str, notebook: str) -> Path:
     folder = data_dir() / "asked"
     folder.mkdir(exist_ok=True)
     return folder / f"{dataset}-{notebook}"
-
-
-@contextmanager
-def _environment(**variables: str):
-    """Set environment variables for the kernels started meanwhile."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
-
-
-@contextmanager
-def _reported(notebook: str, staging: Path):
-    """Print a line when a notebook is done; meanwhile, on a terminal, show what it is at."""
-    began, stop = time.monotonic(), threading.Event()
-    terminal = sys.stderr.isatty()
-
-    def watch() -> None:
-        while not stop.wait(0.5):
-            try:
-                state = (staging / "progress").read_text(encoding="utf-8")
-            except OSError:
-                state = ""
-            print(
-                f"\r\033[K{notebook}  {time.monotonic() - began:4.0f} s  {state}", end="", file=sys.stderr, flush=True
-            )
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    if terminal:
-        watcher.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        if terminal:
-            watcher.join()
-            print("\r\033[K", end="", file=sys.stderr)
-    print(f"{notebook:<30} done in {time.monotonic() - began:4.0f} s", flush=True)
