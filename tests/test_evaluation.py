@@ -181,9 +181,10 @@ def test_platt_is_not_certain_where_few_labels_lie_apart(scores):
     assert p.max() < 0.95
 
 
-def test_platt_of_a_constant_is_the_base_rate():
-    p = platt(np.full(5, 7), LIKED)
-    assert p(np.full(3, 7)) == pytest.approx(np.full(3, 0.6), abs=1e-4)
+@pytest.mark.parametrize("constant", [7, 0.3])  # the mean of many times 0.3 is not quite 0.3
+def test_platt_of_a_constant_is_the_base_rate(constant):
+    p = platt(np.full(600, constant), np.tile(LIKED, 120))
+    assert p(np.full(3, constant)) == pytest.approx(np.full(3, 0.6), abs=1e-4)
     assert (np.diff(p(np.arange(4))) > 0).all()
 
 

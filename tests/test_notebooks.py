@@ -142,7 +142,7 @@ def test_an_interrupted_notebook_leaves_nothing_half_done(outputs, monkeypatch):
     from rallrec.runs import runner as runs
 
     monkeypatch.setenv("RALLREC_OUTPUT", str(folder))
-    monkeypatch.setattr(runs, "scrubbed", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(runs, "scrubbed", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         execute("03_collaborative_embeddings", PARAMETERS | {"SEED": 1})
     after = {p: hashlib.sha256((folder / p).read_bytes()).hexdigest() for p in files}

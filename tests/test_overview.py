@@ -8,6 +8,7 @@ import pytest
 
 import rallrec as rr
 from rallrec import __main__ as command
+from rallrec.extensions import load_extra
 from rallrec.infra.files import ROOT
 from rallrec.runs.overview import TABLES, across, comparable, said, write_overview
 from rallrec.runs.run import read_metrics
@@ -63,8 +64,15 @@ def test_tables_of_other_settings_are_left_out(outputs):
     del metrics["notebooks"]["06_ablations"]
     path.write_text(json.dumps(metrics))
     assert comparable(**SETTINGS) == ["ml-100k", "my-own"]
-    metrics["other_parameters"] = {"EXTRA": "mine.py@0"}
+    mine = outputs / "mine.py"
+    mine.write_text("MINE = 1\n")
+    metrics["other_parameters"] = {"EXTRA": load_extra(mine)}
+    metrics["notebooks"]["06_ablations"] = {}
     path.write_text(json.dumps(metrics))
+    assert comparable(**SETTINGS) == ["ml-100k", "my-own"]
+    assert comparable(**SETTINGS, extra=str(mine)) == ["ml-1m"]
+    mine.write_text("MINE = 2\n")  # another file, under the same name
+    assert comparable(**SETTINGS, extra=str(mine)) == []
     (outputs / "figures" / "my-own" / "05_claims.csv").unlink()
     with pytest.raises(rr.InputError, match=r"05_claims\.csv is not there; run `make all DATASETS=my-own` first"):
         write_overview(**SETTINGS)

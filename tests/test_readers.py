@@ -48,6 +48,19 @@ def test_features_do_not_know_the_target(tiny, tiny_split, embedding):
     assert not before.isna().any().any()
 
 
+def test_padding_is_not_the_most_similar(tiny, tiny_split):
+    """A short history whose items are all unlike the target: its own highest similarity, and that item's rating."""
+    sample = tiny_split.test.take([0])
+    across = np.ones((tiny.n_items, 2), np.float32)
+    across[sample.item[0]] = -1, -0.9
+    shown = rr.select(sample, "recent", k=200)
+    assert not shown.real.all()
+    of = features(tiny_split, shown, across).iloc[0]
+    first = shown.position[0, 0]  # all are as unlike, the first is taken
+    assert of["similarity, highest"] == pytest.approx(-1.9 / np.sqrt(2 * (1 + 0.9**2)), abs=1e-6)
+    assert of["rating of the most similar"] == tiny.rating[first]
+
+
 def test_lightgbm_beats_chance_and_repeats(tiny, tiny_split):
     genre = np.stack([(tiny.items.genres == g).to_numpy(np.float32) for g in tiny.items.genres.unique()], axis=1)
 

@@ -108,7 +108,7 @@ def adapter(
     Args:
         show: ``show(order, samples, k)`` gives what the selector named ``order`` shows of the samples.
         made_of: what is shown depends on this; JSON values that are the same on every machine (names and settings,
-            not the last bits of arrays).
+            not the last bits of arrays), and with every LLM that the adapter fits: a server's name is another one's.
         llm: the model to adapt, without an adapter; only a `LocalModel` can be trained.
         borrow: another data set, whose published adapter is taken rather than training one, if it was
             made for this very model and none of this data set's own is there. Not if it was made of these very data,

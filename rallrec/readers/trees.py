@@ -35,14 +35,15 @@ def features(split: Split, shown: Shown, items: np.ndarray) -> pd.DataFrame:
     overall = data.rating[split.train_ratings].mean(dtype=float)
     similar = similarities(shown, items)
     weight = np.where(shown.real, np.exp(4 * similar), 0)
+    nearest = np.where(shown.real, similar, -np.inf)  # padding, which counts 0, may be above what is shown
     mean, count = item_statistics(split, samples)
     return pd.DataFrame(
         {
             "mean rating shown": (shown.rating * shown.real).sum(1) / shown.real.sum(1),
             "mean rating shown, by similarity": (shown.rating * weight).sum(1) / weight.sum(1),
-            "similarity, highest": similar.max(1),
+            "similarity, highest": nearest.max(1),
             "similarity, mean": similar.sum(1) / shown.real.sum(1),
-            "rating of the most similar": np.take_along_axis(shown.rating, similar.argmax(1)[:, None], 1)[:, 0],
+            "rating of the most similar": np.take_along_axis(shown.rating, nearest.argmax(1)[:, None], 1)[:, 0],
             "item's mean rating": mean,
             "item's ratings": count,
             "user's mean rating": user_mean(samples, overall),

@@ -49,7 +49,8 @@ def execute(notebook: str, parameters: dict) -> Path:
     for folder in (data_dir(), runs):
         folder.mkdir(parents=True, exist_ok=True)
     # two runs of a notebook follow each other: what the first paid for, the second finds in the cache
-    with workplace(runs / f"staging-{name_of(dataset)}-{notebook}") as staging:
+    name = f"staging-{name_of(dataset)}-{notebook}"
+    with alone(name), workplace(runs / name) as staging:
         executed = staging / f"{notebook}.ipynb"
         try:
             papermill.execute_notebook(
