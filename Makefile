@@ -20,6 +20,7 @@ RUNS      := $(foreach d,$(DATASETS),$(foreach n,$(NOTEBOOKS),papermill_runs/$(d
 SOURCES   := $(wildcard rallrec/*.py rallrec/*/*.py)
 HASH      := \#
 MODEL     := $(subst $(HASH),-,$(subst :,-,$(subst /,--,$(LLM))))
+$(if $(EXTRA),$(if $(wildcard $(EXTRA)),,$(error EXTRA: there is no file $(EXTRA))))
 OWN       := $(if $(EXTRA),--extra '$(EXTRA)')
 SETTINGS  := data/settings-$(PROFILE)-$(MODEL)-$(SEED)-$(FRESH)$(if $(EXTRA),-$(subst /,--,$(EXTRA)))
 

@@ -71,6 +71,11 @@ class Choice:
                 said.append(f"--{f.name} " + " ".join(map(_written, values)))
         return " ".join(said)
 
+    @property
+    def identity(self) -> tuple:
+        """A key for what the choice stands for: a name that is registered anew stands for something else."""
+        return self, READERS[self.reader], SELECTORS[self.selector], REPRESENTATIONS[self.representation]
+
     def read_by(self, reader: str) -> "Choice":
         """The same, read by another reader."""
         return replace(self, reader=reader)
@@ -272,8 +277,8 @@ class Study:
     def adapter_of(self, seed: int, borrow: str | None = None) -> Adapter:
         """The adapter that is trained with a seed."""
         size = self.size
-        made_of = dict(llm=self.llm.weights, representation=METHOD.representation, lightgcn=size.lightgcn)
-        made_of |= dict(alignment=size.alignment, learned_k=size.llm_k, seed=self.seed)
+        made_of = dict(representation=METHOD.representation, lightgcn=size.lightgcn, alignment=size.alignment)
+        made_of |= dict(learned_k=size.llm_k, seed=self.seed)
 
         def show(order: str, samples: Samples, k: int) -> Shown:
             return self.shown(Choice(selector=order), samples, k)
@@ -304,7 +309,7 @@ class Study:
         def of(k: int) -> float:
             return self.auc(replace(choice, reader="vote", k=k), "valid")
 
-        return replace(choice, k=self.remember(("best k", choice), lambda: max(self.size.curve_k, key=of)))
+        return replace(choice, k=self.remember(("best k", *choice.identity), lambda: max(self.size.curve_k, key=of)))
 
     def predict(self, choice: Choice, part: str = "test", of: Samples | None = None) -> np.ndarray:
         """P(like) by the choice's reader.
@@ -317,8 +322,7 @@ class Study:
         """
         one_of("part", part, PARTS)
         reader = READERS[choice.reader]
-        parts = SELECTORS[choice.selector], REPRESENTATIONS[choice.representation]  # registered anew, they are others
-        p = self.remember((reader, *parts, choice, part), lambda: reader.predict(self, choice, part))
+        p = self.remember(("predict", part, *choice.identity), lambda: reader.predict(self, choice, part))
         judged = reader.judged(self, part)
         return p if of is None or of is judged else p[rows_of(of, judged, choice.reader)]
 
@@ -381,6 +385,7 @@ for _registry in (REPRESENTATIONS, SELECTORS, READERS):
     _registry.seal()  # what a user's file adds from now on is the user's
 
 METHOD = Choice()
+
 FULL = "RALLRec, all parts"
 GRAPH, ALIGNED = ("colla",), ("ssl", "ssl of the title")
 

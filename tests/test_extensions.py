@@ -135,6 +135,10 @@ def test_a_method_registered_anew_is_the_new_one(study):
     second = study.predict(Choice("mine"))
     assert (first == study.predict(Choice("text"))).all()
     assert (second == study.predict(Choice("colla"))).all()
+    both = Choice("mine", reader="item mean + vote")
+    assert (study.predict(both) == study.predict(Choice("colla", reader="item mean + vote"))).all()
+    rr.representation("mine")(lambda study: study["ssl"])
+    assert (study.predict(both) == study.predict(Choice("ssl", reader="item mean + vote"))).all()
 
 
 def test_names_that_are_taken_or_unknown():

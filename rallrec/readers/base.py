@@ -129,7 +129,7 @@ class _Fitted(Reader):
         self.made = made
 
     def scores(self, study, choice, part: str) -> np.ndarray:
-        return study.remember((self, choice), lambda: self._cross_fitted(study, choice))[part]
+        return study.remember((self, *choice.identity), lambda: self._cross_fitted(study, choice))[part]
 
     def _cross_fitted(self, study, choice) -> dict[str, np.ndarray]:
         valid, test = (study.shown(choice, self.judged(study, part)) for part in ("valid", "test"))

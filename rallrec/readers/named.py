@@ -35,7 +35,7 @@ class Pair(Reader):
         self.both, self.reads_shown = both, reads_shown
 
     def predict(self, study, choice, part):
-        test, valid = study.remember((self, choice), lambda: self.both(study, choice))
+        test, valid = study.remember((self, *choice.identity), lambda: self.both(study, choice))
         return test if part == "test" else valid
 
     scores = predict
@@ -72,7 +72,7 @@ class Together(Reader):
 
     def fitted(self, study, choice) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """P(like) of each part, and the readers' weights in units of their spread."""
-        return study.remember((self, choice), lambda: self._fitted(study, choice))
+        return study.remember((self, *choice.identity), lambda: self._fitted(study, choice))
 
     def _fitted(self, study, choice):
         test, valid = (self.judged(study, part) for part in ("test", "valid"))
