@@ -15,6 +15,7 @@ from rallrec.data.split import Samples
 from rallrec.infra.cache import Cache
 from rallrec.infra.files import ROOT
 from rallrec.readers import adapter as finetuning
+from rallrec.readers import training
 from rallrec.readers.adapter import adapter, digest_of, sequences
 from rallrec.retrieval.selectors import select
 
@@ -96,7 +97,7 @@ def test_resumed_equals_uninterrupted(tiny_split, show, tmp_path, monkeypatch, i
         monkeypatch.setenv("RALLREC_DATA", str(tmp_path / name))
         llm = rr.language_model("tiny-random", device="cpu", cache=Cache(tmp_path / name / "cache"))
         for last in deaths:
-            losses, real = [], finetuning._label_losses
+            losses, real = [], training._label_losses
 
             def dies(*a, losses=losses, real=real, last=last):
                 losses.append(1)
@@ -105,7 +106,7 @@ def test_resumed_equals_uninterrupted(tiny_split, show, tmp_path, monkeypatch, i
                 return real(*a)
 
             with monkeypatch.context() as m:
-                m.setattr(finetuning, "_label_losses", dies)
+                m.setattr(training, "_label_losses", dies)
                 with pytest.raises(KeyboardInterrupt):
                     adapter(tiny_split, show, MADE_OF, llm, **SETTINGS)
             assert not list((tmp_path / name).glob("adapters/*"))
