@@ -1,0 +1,1 @@
+"""Which items of a user's history are shown: retrieval, selectors, the learned reranker."""

@@ -1,0 +1,1 @@
+"""Notebooks run, their outputs and figures, publishing, comparison with recorded values, the overview."""
