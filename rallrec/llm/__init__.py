@@ -1,1 +1,1 @@
-"""The three verbs asked of an LLM (generate, embed, choose), on this machine, on a server, or behind a user's backend."""
+"""The three verbs asked of an LLM (generate, embed, choose): on this machine, a server, or a user's own backend."""
