@@ -93,8 +93,8 @@ def test_a_column_a_data_set_and_a_row_a_method(outputs):
     commands = pd.read_csv(folder / "commands-ml-1m.csv")
     assert commands.columns.tolist() == ["reader", "row", "samples", "AUC", "command", "seconds", "hardware"]
     assert list(zip(commands.reader, commands.row, strict=True)) == [
-        ("vote", "a"),
-        ("vote", "b"),
+        ("no LLM", "a"),
+        ("no LLM", "b"),
         ("LLM", "a"),
         ("LLM", "b"),
     ]

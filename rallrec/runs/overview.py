@@ -85,7 +85,7 @@ def made_by(dataset: str) -> pd.DataFrame:
     Of a row whose answers of the LLM were all in the cache no seconds are known.
     """
     made = read_metrics(dataset)["notebooks"]["06_ablations"]["made"]
-    tables = {"vote": "06_parts_vote", "LLM": "06_parts_llm"}
+    tables = {"no LLM": "06_parts_vote", "LLM": "06_parts_llm"}
     folder = output_root() / "figures" / dataset
     parts = [pd.read_csv(folder / f"{table}.csv").assign(reader=reader) for reader, table in tables.items()]
     rows = pd.concat(parts, ignore_index=True)
