@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     ):
         ablate.add_argument(f"--{name}", help=about)
     ablate.add_argument("--weights", nargs="+", type=float, help="of the parts of a mixture")
-    ablate.add_argument("--recent", type=_share, help="share of recent items, such as 1/3")
+    ablate.add_argument("--recent", type=share, help="share of recent items, such as 1/3")
     ablate.add_argument("--temperature", type=float)
     for name in ("k", "layers"):
         ablate.add_argument(f"--{name}", type=int)
@@ -81,9 +81,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _share(text: str) -> float:
-    """A number, or a fraction such as 1/3."""
-    return float(Fraction(text))
+def share(text: str) -> float:
+    """A number, or a fraction such as 1/3; argparse says ``invalid share value`` of anything else."""
+    try:
+        return float(Fraction(text))
+    except ZeroDivisionError as e:
+        raise ValueError(text) from e
 
 
 def _fetch(args) -> None:

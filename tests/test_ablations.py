@@ -177,6 +177,13 @@ METRICS = dict(method="x", n=1) | {
 }
 
 
+@pytest.mark.parametrize("written", ["1/0", "nan", "third"])
+def test_a_share_that_is_none_is_refused(written, capsys):
+    with pytest.raises(SystemExit):
+        main(["ablate", "--dataset", "tiny", "--recent", written])
+    assert f"argument --recent: invalid share value: '{written}'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("written", "share"), [(0.3333, 1 / 3), (0.6667, 2 / 3), (0.667, 2 / 3)])
 def test_a_rounded_share_shows_what_the_fraction_shows(study, written, share):
     for k in (3, 6, 12, 30):
