@@ -237,7 +237,7 @@ def test_sliders_turn_the_knobs(study):
     """Every widget is built, and moved as a hand would."""
     tables = []
     turn = Knobs(study).sliders(3, tables.append)
-    widgets = {w.description: w for w in turn.widget.children if hasattr(w, "description")}
+    widgets = {w.description: w for w in turn.children if hasattr(w, "description")}
     assert {"representation", "selector", "k", "recent", "text", "colla", "ssl"} <= set(widgets)
     assert "learned" in widgets["selector"].options
     assert len(tables) == 1  # drawn at once

@@ -43,8 +43,11 @@ class Knobs:
 
         What a choice does not take is left out of it: the share of recent items under other selectors than
         ``rerank``, weights of what is no mixture of three parts.
+
+        Returns:
+            The widget, which a notebook's cell shows.
         """
-        from ipywidgets import Dropdown, FloatSlider, IntSlider, interact
+        from ipywidgets import Dropdown, FloatSlider, IntSlider, interactive
 
         def turn(representation: str, selector: str, k: int, recent: float, text: float, colla: float, ssl: float):
             choice = dict(representation=representation, selector=selector, k=k)
@@ -55,7 +58,7 @@ class Knobs:
             return show(self.turn(**choice))
 
         weight = {name: FloatSlider(1, min=0, max=3, step=0.25) for name in ("text", "colla", "ssl")}
-        return interact(
+        return interactive(
             turn,
             representation=Dropdown(options=list(REPRESENTATIONS), value=METHOD.representation),
             selector=Dropdown(options=list(SELECTORS), value=METHOD.selector),
