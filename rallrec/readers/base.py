@@ -56,10 +56,14 @@ class Reader:
 
     def predict(self, study, choice, part: str) -> np.ndarray:
         """P(like) of the `judged` samples, float64 [n_judged]."""
-        scores = self.scores(study, choice, part)
+
+        def scores_of(part: str) -> np.ndarray:  # those of validation calibrate both parts
+            return study.remember(("scores", part, *choice.identity), lambda: self.scores(study, choice, part))
+
+        scores = scores_of(part)
         if self.calibrates is False or (self.calibrates is None and ((scores >= 0) & (scores <= 1)).all()):
             return scores
-        return platt(self.scores(study, choice, "valid"), self.judged(study, "valid").liked)(scores)
+        return platt(scores_of("valid"), self.judged(study, "valid").liked)(scores)
 
 
 def checked(name: str, scores, samples: Samples) -> np.ndarray:

@@ -14,6 +14,7 @@ from ..data.loading import load
 from ..data.split import Samples, Split, split
 from ..infra.cache import digest
 from ..infra.errors import InputError
+from ..pipeline import rows_of
 from .context import output_root
 
 DIGITS = 4  # more would double the size, and change an AUC by some 1e-6
@@ -29,11 +30,10 @@ def write(path: Path, judged: Split, rows: dict[str, tuple[Samples, np.ndarray]]
     Args:
         rows: by their labels, P(like) of some of the split's test samples. Columns are ``notebook: label``.
     """
-    place = {position: n for n, position in enumerate(judged.test.position.tolist())}
     columns = {}
     for label, (samples, p) in rows.items():
         column = np.full(len(judged.test), np.nan, np.float32)
-        column[[place[position] for position in samples.position.tolist()]] = np.round(p, DIGITS)
+        column[rows_of(samples, judged.test, label)] = np.round(p, DIGITS)
         columns[f"{notebook[:2]}: {label}"] = column
     _write(path, pd.DataFrame(columns), identity(judged))
 
