@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 import rallrec as rr
 from rallrec.data.amazon import amazon_movies
 from rallrec.data.bookcrossing import bookcrossing
-from rallrec.data.dataset import one_line
 from rallrec.data.movielens import ml_1m, read_table
 from rallrec.data.own import own_data
+from rallrec.data.text import one_line
 
 from .test_own_data import ITEMS, RATINGS
 from .test_raw_data import BOOK_HEAD, BOOKS, ML1M, URLS, amazon_lines

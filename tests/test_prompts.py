@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import rallrec as rr
-from rallrec.data.dataset import Words, article_first, one_line
+from rallrec.data.dataset import Words
+from rallrec.data.text import article_first, one_line
 from rallrec.readers import prompts
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from ..infra.errors import InputError, at_least
-from .dataset import EXACT, Dataset, build, one_line, rated_between
+from .dataset import EXACT, Dataset, build, rated_between
 from .raw import DAMAGED, Archive, located
+from .text import one_line
 
 _SITE = "https://mcauleylab.ucsd.edu/public_datasets/data/amazon_v2/"
 # other names under which users have the same, those of 2023 last

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from ..infra.errors import InputError
-from .dataset import Dataset, Words, build, one_line, rated_between
+from .dataset import Dataset, Words, build, rated_between
 from .raw import Archive, members
+from .text import one_line
 
 BX = Archive(
     "bookcrossing",

@@ -4,7 +4,6 @@ One owner of identity: the row number in `Dataset.items` and `Dataset.users` is 
 everywhere inside; raw ids live in their columns and appear only when reading and showing.
 """
 
-import re
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import cached_property
 
@@ -191,27 +190,3 @@ def _ordered(table: pd.DataFrame, column: str, name: str) -> pd.DataFrame:
 def rated_between(ratings: pd.DataFrame, column: str, least: int, most: float = np.inf) -> pd.DataFrame:
     """The ratings whose user, or item (``column``), has at least ``least`` and at most ``most`` of them."""
     return ratings[ratings[column].map(ratings[column].value_counts()).between(least, most)]
-
-
-def one_line(text: str) -> str:
-    """``text`` without what could break a prompt's structure.
-
-    Control characters, line breaks and runs of white space become one space; the brackets of
-    something like ``<|im_end|>``, which a chat model would take for the end of a turn, become others.
-    """
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return _TAG.sub("‹\\1›", line)
-
-
-_TAG = re.compile(r"<([^<>]*)>")
-
-
-_ARTICLE = re.compile(r"^(.+), (The|A|An|Les|Le|La|L'|Il|Lo|Das|Der|Die|El|Los|Las|Une?|Det)( \(.*\))?$")
-
-
-def article_first(title: str) -> str:
-    """MovieLens writes "Matrix, The"; everyone else, and an LLM, knows "The Matrix"."""
-    if match := _ARTICLE.match(title):
-        stem, article, rest = match.groups()
-        return f"{article}{'' if article.endswith(chr(39)) else ' '}{stem}{rest or ''}"
-    return title

@@ -8,8 +8,9 @@ import pandas as pd
 
 from ..infra.downloads import WheelFile, fetch
 from ..infra.errors import InputError
-from .dataset import EXACT, Dataset, article_first, build, one_line
+from .dataset import EXACT, Dataset, build
 from .raw import Archive, members
+from .text import article_first, one_line
 
 # --- MovieLens-100K, in RecBole's layout ---------------------------------------------------------
 

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from ..infra.errors import InputError
-from .dataset import EXACT, Dataset, Words, build, one_line
+from .dataset import EXACT, Dataset, Words, build
+from .text import one_line
 
 RATINGS, ITEMS, USERS, SETTINGS = "ratings.csv", "items.csv", "users.csv", "dataset.toml"
 KEYS = ("scale", "like_above", "item_attributes", "user_attributes", "beside_title", "category", "words")
