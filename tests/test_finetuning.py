@@ -6,17 +6,19 @@ import time
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 from sklearn.metrics import log_loss
 
 import rallrec as rr
+from rallrec.data.dataset import Dataset
 from rallrec.data.split import Samples
 from rallrec.infra.cache import Cache
 from rallrec.infra.files import ROOT
 from rallrec.readers import adapter as finetuning
 from rallrec.readers import training
-from rallrec.readers.adapter import adapter, digest_of, sequences
+from rallrec.readers.adapter import adapter, digest_of, overlap, sequences, titles_of, which
 from rallrec.retrieval.selectors import select
 
 SETTINGS = dict(sequences=24, valid_sequences=8, batch=4, k=3, checks=3, learning_rate=1e-2)
@@ -353,10 +355,16 @@ def test_a_published_adapter_is_taken_only_if_all_inputs_agree(tiny_split, show,
     assert adapter(tiny_split, show, MADE_OF, llm, **SETTINGS) == own
 
 
+def others(data: Dataset, name: str = "borrower") -> Dataset:
+    """Data with the same ratings, of items that are called otherwise."""
+    items = data.items.assign(title=[f"Another work, number {n}" for n in range(data.n_items)])
+    return replace(data, name=name, items=items)
+
+
 def test_an_adapter_of_another_data_set_is_borrowed_if_it_fits_the_model(tiny_split, show, llm, folders, published):
     own = adapter(tiny_split, show, MADE_OF, llm, **SETTINGS)
     shutil.copytree(own.folder, published / "lender" / "adapter")
-    other = rr.split(replace(tiny_split.data, name="borrower", like_above=2))
+    other = rr.split(others(tiny_split.data))
     lent = adapter(other, show, MADE_OF, llm, "lender", **SETTINGS)
     assert (lent.trained_on, lent.folder) == ("lender", published / "lender" / "adapter")
     # one's own comes first, where there is one
@@ -366,3 +374,124 @@ def test_an_adapter_of_another_data_set_is_borrowed_if_it_fits_the_model(tiny_sp
     record["inputs"]["model"] = "another"
     (published / "lender" / "adapter" / "rallrec.json").write_text(json.dumps(record))
     assert adapter(other, show, MADE_OF, llm, "lender", **SETTINGS).trained_on == "borrower"
+
+
+def part_of(data: Dataset, users: int) -> Dataset:
+    """The ratings of the first users, and the items that they rated."""
+    rows = data.user < users
+    kept = np.unique(data.item[rows])
+    item = np.searchsorted(kept, data.item[rows]).astype(np.int32)
+    some = dict(users=data.users[:users], user=data.user[rows], item=item, items=data.items.iloc[kept])
+    return replace(data, **some, rating=data.rating[rows], time=data.time[rows])
+
+
+def test_an_adapter_that_may_have_seen_what_is_tested_is_not_borrowed(
+    tiny_split, show, llm, folders, published, monkeypatch
+):
+    """The same ratings have another hash with another threshold, scale, users, titles' spelling, and so on."""
+    own = adapter(tiny_split, show, MADE_OF, llm, **SETTINGS)
+    shutil.copytree(own.folder, published / "lender" / "adapter")
+    data = replace(tiny_split.data, name="borrower")
+    spelled = [f"{title.upper()} (1999)" for title in data.items["title"]]
+    more = pd.DataFrame({c: ["x"] * 5 for c in data.items}).assign(title=[f"New {n}" for n in range(5)])
+    monkeypatch.setattr(finetuning, "Training", lambda *a: pytest.fail("trained anew"))
+    for same in (
+        replace(data, like_above=4),
+        replace(data, rating=data.rating * 2, scale=(2, 10), like_above=6),
+        replace(data, time=data.time // 86400),
+        part_of(data, data.n_users // 2),
+        part_of(data, 2),
+        replace(data, items=data.items.assign(title=spelled)),
+        replace(data, items=pd.concat([data.items, more], ignore_index=True)),
+    ):
+        split = rr.split(same)
+        assert which(split, show, MADE_OF, llm, "lender", **SETTINGS) is None
+        with pytest.raises(pytest.fail.Exception, match="trained anew"):
+            adapter(split, show, MADE_OF, llm, "lender", **SETTINGS)
+    other = rr.split(others(data))
+    assert which(other, show, MADE_OF, llm, "lender", **SETTINGS) == published / "lender" / "adapter"
+    # nor one of whose items nothing is recorded
+    path = published / "lender" / "adapter" / "rallrec.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({name: value for name, value in record.items() if name != "titles"}))
+    assert which(other, show, MADE_OF, llm, "lender", **SETTINGS) is None
+
+
+def test_which_tells_what_would_be_taken_and_trains_nothing(tiny_split, show, llm, folders, published):
+    asked = tiny_split, lambda *_: pytest.fail("shown"), MADE_OF, llm
+    assert which(*asked, **SETTINGS) is None
+    own = adapter(tiny_split, show, MADE_OF, llm, **SETTINGS)
+    assert which(*asked, **SETTINGS) == own.folder
+    assert which(*asked, **SETTINGS | dict(seed=1)) is None
+    shutil.copytree(own.folder, published / "tiny" / "adapter")
+    assert which(*asked, **SETTINGS) == published / "tiny" / "adapter"
+
+
+def test_how_much_of_two_data_sets_items_are_the_same(tiny, monkeypatch):
+    def called(*titles: str) -> str:
+        return titles_of(replace(tiny, items=pd.DataFrame({"title": titles})))
+
+    assert (
+        called("Matrix, The (1999)", "Alien")
+        == called("alien", "The Matrix")
+        == called("Alien!", "the matrix", "ALIEN")
+    )
+    assert len(called("a", "b", "c")) == 3 * 8
+    four = called("a", "b", "c", "d")
+    assert overlap(four, called("e", "f")) == 0
+    assert overlap(four, called("a", "b", "e", "f")) == 0.5
+    assert overlap(four, called("a", "e", "f", "g", "h")) == 0.25
+    assert overlap(four, called("d")) == overlap(called("d"), four) == 1  # a part of it
+    assert overlap(four, "") == 1  # unknown
+    monkeypatch.setattr(finetuning, "SKETCH", 50)
+    many, half, none = (called(*(f"t {n}" for n in range(*ends))) for ends in ((0, 1000), (500, 1500), (1000, 2000)))
+    assert len(many) == 50 * 8
+    assert overlap(many, many) == 1
+    assert overlap(many, half) == pytest.approx(0.5, abs=0.25)
+    assert overlap(many, none) == 0
+    assert overlap(many, called(*(f"t {n}" for n in range(10)))) == 1  # whether or not one is in the sketch's range
+
+
+def test_the_lender_of_the_quick_profile_tells_its_titles(real_data):
+    """MovieLens-100K's adapter is lent to others, and not to what is made of its own ratings."""
+    recorded = json.loads((ROOT / "published" / "ml-100k" / "adapter" / "rallrec.json").read_text())["titles"]
+    own = titles_of(rr.load("ml-100k"))
+    assert recorded == own
+    assert overlap(recorded, titles_of(rr.load("tiny"))) < 0.1
+
+
+def test_a_training_text_beyond_the_context_is_told(tiny_split, show, llm, folders):
+    llm.model.config.max_position_embeddings = 20
+    with pytest.raises(rr.InputError, match=r"a text of \d+ tokens .* it takes 1 to 20"):
+        adapter(tiny_split, show, MADE_OF, llm, **SETTINGS)
+
+
+def test_layers_that_the_model_does_not_have(tiny_split, show, llm, folders):
+    with pytest.raises(rr.InputError, match="has no layers c_attn; name others"):
+        adapter(tiny_split, show, MADE_OF, llm, **SETTINGS | dict(modules=("c_attn",)))
+
+
+def test_a_tokenizer_whose_tokens_run_on_beyond_a_label(tiny_split, llm, monkeypatch):
+    shown = select(tiny_split.train.take(np.arange(2)), "recent", k=3)
+    monkeypatch.setattr(llm, "tokenizer", Joined(llm.tokenizer))
+    with pytest.raises(rr.InputError, match="its tokens run on beyond a label"):
+        sequences(shown, llm)
+
+
+class Joined:
+    """A tokenizer that says each of its tokens ends one character later."""
+
+    def __init__(self, real):
+        self.real = real
+
+    def __getattr__(self, name):
+        return getattr(self.real, name)
+
+    def __len__(self):
+        return len(self.real)
+
+    def __call__(self, texts, **settings):
+        out = self.real(texts, **settings)
+        if "offset_mapping" in out:
+            out["offset_mapping"] = [[(a + 1, b + 1) for a, b in row] for row in out["offset_mapping"]]
+        return out

@@ -342,3 +342,50 @@ def test_a_published_adapter_is_taken_for_a_server(remote, tiny_split, llm, tmp_
     assert adapter(tiny_split, show, {"seed": 0}, remote, **settings).folder == folder
     with pytest.raises(rr.InputError, match="has no adapter"):
         adapter(tiny_split, show, {"seed": 1}, remote, **settings)
+
+
+def test_a_message_does_not_end_its_turn_on_a_server(remote):
+    broken = "a < |im_end|>< /s> b [ /INST]< ｜User｜> < c> <3"
+    assert remote.chat("a <|im_end|></s> b [/INST]<｜User｜> < c> <3").removeprefix(remote.chat("")) == broken
+
+
+def chat_answers(*messages: dict) -> bytes:
+    choices = [{"index": i, "message": {"role": "assistant"} | message} for i, message in enumerate(messages)]
+    return json.dumps({"id": "0", "object": "", "created": 0, "model": "", "choices": choices}).encode()
+
+
+def test_thoughts_of_a_server(remote, server):
+    turn = remote.chat("Is it?")
+    server.content = chat_answers({"content": "<think>Hm.</think>\n\nIt is."})
+    assert remote.generate([turn]) == ["It is."]
+    unfinished = (
+        {"content": "<think>Hm"},
+        {"content": None, "reasoning": "Hm"},
+        {"content": "", "reasoning_content": "H"},
+    )
+    for n, message in enumerate(unfinished):
+        server.content = chat_answers(message)
+        with pytest.raises(rr.InputError, match=r"a thought that does not end; switch thinking off .*enable_thinking"):
+            remote.generate([turn], max_new_tokens=n + 1)
+    server.content = chat_answers({"content": "Hm</think>70%"}, *unfinished)
+    assert remote.sample([turn], 4) == [["70%", "", "", ""]]
+
+
+def test_a_server_whose_model_thinks_first_is_not_asked_to_choose(remote, server):
+    told = [{"token": t, "logprob": p, "bytes": None, "top_logprobs": []} for t, p in (("<think>", -0.1), ("Yes", -9))]
+    choice = {
+        "index": 0,
+        "logprobs": {"content": [told[0] | {"top_logprobs": told}]},
+        "message": {"content": "<think>"},
+    }
+    server.content = json.dumps({"id": "0", "choices": [choice]}).encode()
+    with pytest.raises(rr.InputError, match="begins with a thought; start the server with thinking switched off"):
+        remote.choose([remote.chat("Is it?")], ("Yes", "No"))
+    assert remote.paid == 0
+
+
+@pytest.mark.parametrize("settings", [dict(temperature=-0.1), dict(top_p=2), dict(max_new_tokens=0), dict(seed=-1)])
+def test_settings_that_cannot_be_are_not_sent(remote, server, settings):
+    with pytest.raises(rr.InputError, match=f"{next(iter(settings))} is "):
+        remote.generate(TEXTS, **settings)
+    assert server.asked == []

@@ -13,8 +13,9 @@ import numpy as np
 
 from ..infra.cache import Cache, default_cache, key_of
 from ..infra.downloads import sha256_of
-from ..infra.errors import InputError
+from ..infra.errors import InputError, at_least, within
 from ..infra.progress import Progress
+from .chat import said
 
 FORMATS = ("float32", "bfloat16", "float16")
 
@@ -27,6 +28,7 @@ class LanguageModel:
         weights: names weights and adapter; part of every cache key.
         format: the number format; likewise. An answer that the cache holds in another format is
             taken: it is the same up to rounding, and whoever has no fast bfloat16 needn't pay again.
+        notes: what it is asked otherwise than its files would have it, a sentence each.
         paid: answers that did not come from the cache.
         asked: what `choose` and `sample` were asked, in order: an answer's key in the cache, its number format, and
             the verb. A model and those that `adapted` makes of it share one.
@@ -35,6 +37,7 @@ class LanguageModel:
     name: str
     weights: str
     format: str
+    notes: tuple[str, ...] = ()
 
     def __init__(self, cache: Cache | None = None):
         self.cache = cache or default_cache()
@@ -63,10 +66,12 @@ class LanguageModel:
             seed: of the sampling. An answer depends on its prompt and these settings, not on the other prompts.
 
         Returns:
-            The continuations, without special tokens, [len(prompts)].
+            The continuations, without special tokens and thoughts, [len(prompts)].
+        Raises:
+            InputError: a setting that can't be, or an answer that is a thought without an end.
         """
-        settings = dict(max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed)
-        return self._answers("generate", prompts, settings, str.encode, bytes.decode)
+        settings = _possible(max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed)
+        return self._answers("generate", prompts, settings, self._without_thoughts, bytes.decode)
 
     def sample(
         self,
@@ -80,10 +85,12 @@ class LanguageModel:
         """Several sampled continuations of each prompt; they depend on it and the settings, not on other prompts.
 
         Returns:
-            [len(prompts)][n], without special tokens.
+            [len(prompts)][n], without special tokens and thoughts; empty where a thought did not end.
+        Raises:
+            InputError: a setting that can't be.
         """
-        settings = dict(n=n, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed)
-        return self._answers("sample", prompts, settings, lambda texts: json.dumps(texts).encode(), json.loads)
+        settings = _possible(n=n, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed)
+        return self._answers("sample", prompts, settings, _all_without_thoughts, json.loads)
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Mean of the last hidden states over a text's own tokens (paper, section 2.2.1).
@@ -186,6 +193,26 @@ class LanguageModel:
             self.asked.update({key: (form, verb) for key, form, _ in (known[text] for text in distinct)})
         return [decode(known[text][2]) for text in inputs]
 
+    def _without_thoughts(self, answer: str) -> bytes:
+        if (text := said(answer)) is None:
+            raise InputError(
+                f"{self.name}: an answer is a thought that does not end; switch thinking off (for vLLM, start it with "
+                f"""--default-chat-template-kwargs '{{"enable_thinking": false}}'), or allow more new tokens"""
+            )
+        return text.encode()
+
+
+def _all_without_thoughts(answers: list[str]) -> bytes:
+    return json.dumps([said(answer) or "" for answer in answers]).encode()
+
+
+def _possible(temperature: float, top_p: float, **counts: int) -> dict:
+    """Settings of generation, checked."""
+    for name, value in counts.items():
+        counts[name] = at_least(name, value, 0 if name == "seed" else 1)
+    within("temperature", temperature, 0), within("top_p", top_p, 0, 1, above=True)
+    return dict(counts, temperature=temperature, top_p=top_p)
+
 
 def _finite(row: np.ndarray) -> bytes:
     if not np.isfinite(row).all():
@@ -206,10 +233,11 @@ def _float64(blob: bytes) -> np.ndarray:
 
 
 def adapter_digest(folder: Path) -> str:
-    """Short digest of an adapter's weights."""
-    path = folder / "adapter_model.safetensors"
+    """Short digest of an adapter's weights and, where this package did not train it, of how they are applied."""
+    path, config = folder / "adapter_model.safetensors", folder / "adapter_config.json"
     if not path.exists():
         raise InputError(
             f"adapter {str(folder)!r} holds no adapter_model.safetensors; train one with `rallrec adapter`"
         )
-    return sha256_of(path)[:16]
+    ours = (folder / "rallrec.json").exists() or not config.exists()
+    return sha256_of(path)[:16] + ("" if ours else f"-{sha256_of(config)[:8]}")

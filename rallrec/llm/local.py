@@ -12,10 +12,14 @@ import torch
 from ..infra.cache import Cache, key_of
 from ..infra.errors import InputError, one_of
 from .base import FORMATS, LanguageModel, adapter_digest
-from .weights import load_by_name
+from .chat import ChatFormat
+from .lora import with_adapter
+from .weights import DEFAULT, TINY, load_by_name
 
 BATCH_TOKENS = 1024  # tokens, padding included, of one forward pass on a CPU: its weights and activations stay in cache
 GPU_BATCH_TOKENS = 32_768
+DEVICES = ("cuda", "mps", "cpu")
+CONTEXT = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "n_ctx")  # by architecture
 
 
 class LocalModel(LanguageModel):
@@ -30,38 +34,70 @@ class LocalModel(LanguageModel):
         self.name, self.model, self.tokenizer, self.weights = name, model.eval(), tokenizer, weights
         self.format = str(model.dtype).removeprefix("torch.")
         self.batch_tokens = GPU_BATCH_TOKENS if model.device.type == "cuda" else BATCH_TOKENS
+        self._chat: ChatFormat | None = None
 
     def __repr__(self) -> str:
         n = sum(p.numel() for p in self.model.parameters())
-        return f"{self.name}: {n / 1e6:.0f} M parameters, {self.model.device.type}, {self.model.dtype}"
+        said = "".join(f"; {note}" for note in self.notes)
+        return f"{self.name}: {n / 1e6:.0f} M parameters, {self.model.device.type}, {self.model.dtype}{said}"
+
+    @property
+    def chat_format(self) -> ChatFormat:
+        if self._chat is None or self._chat.source != self.tokenizer.chat_template:
+            self._chat = ChatFormat(self.name, self.tokenizer)
+        return self._chat
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self.chat_format.notes
 
     def chat(self, message: str) -> str:
-        for token in self.tokenizer.all_special_tokens:  # a title must not end the turn
-            message = message.replace(token, f"{token[0]} {token[1:]}")
-        if not self.tokenizer.chat_template:
-            return f"{message}\n"
-        turn = [{"role": "user", "content": message}]
-        return self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+        return self.chat_format(message)
 
     def _adapted(self, folder):
         return open_local(self.name, folder, str(self.model.device), self.format, self.cache)
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text, with the model's begin token exactly once where it has one.
+        """Token ids of each text, with the model's begin token exactly once where it has one, and no end token.
 
         Raises:
-            InputError: a text is empty or longer than the model's context.
+            InputError: a text is empty or longer than the model's context, or a token is none of the model's.
         """
-        bos = self.tokenizer.bos_token
+        ids = self._ids(texts)
+        self._check_length(texts, ids)
+        if len(self.tokenizer) > (n := self.model.get_input_embeddings().weight.shape[0]):
+            for row in ids:
+                if max(row) >= n:
+                    token = self.tokenizer.convert_ids_to_tokens(max(row))
+                    raise InputError(f"{self.name} has {n:,} tokens and not its tokenizer's {token!r}; leave it out")
+        return ids
+
+    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """`tokens` of any length."""
+        bos, ends = self.tokenizer.bos_token, self._end_tokens()
         ids = []
         for text in texts:
             begun = bool(bos) and text.startswith(bos)  # a chat template writes it itself
-            ids.append(self.tokenizer(text, add_special_tokens=not begun)["input_ids"])
-        limit = getattr(self.model.config, "max_position_embeddings", None) or 10**9
-        for text, row in zip(texts, ids, strict=True):
-            if not 0 < len(row) <= limit:
-                raise InputError(f"{self.name}: a text of {len(row)} tokens ({text[:40]!r}…); it takes 1 to {limit:,}")
+            row = self.tokenizer(text, add_special_tokens=not begun)["input_ids"]
+            ids.append(row if begun or not ends else row[:-ends])
         return ids
+
+    def _end_tokens(self) -> int:
+        """How many tokens the tokenizer adds after a text: an answer would begin after the end."""
+        bare, whole = (self.tokenizer("a", add_special_tokens=added)["input_ids"] for added in (False, True))
+        starts = (i for i in range(len(whole) - len(bare) + 1) if whole[i : i + len(bare)] == bare)
+        return len(whole) - len(bare) - next(starts, len(whole) - len(bare))
+
+    def _check_length(self, texts: Sequence[str], ids: list[list[int]], more: int = 0) -> None:
+        """Raise InputError for a text that is empty, or does not fit the context with ``more`` tokens."""
+        config = self.model.config.get_text_config()
+        limit = next((n for name in CONTEXT if isinstance(n := getattr(config, name, None), int) and n > 0), 10**9)
+        for text, row in zip(texts, ids, strict=True):
+            if not 0 < len(row) <= limit - more:
+                new = f", and {more} to come" if more else ""
+                raise InputError(
+                    f"{self.name}: a text of {len(row)} tokens ({text[:40]!r}…){new}; it takes 1 to {limit:,}"
+                )
 
     def _batches(self, ids: list[list[int]], budget: int) -> Iterator[list[int]]:
         """Positions in ``ids``, longest first, in batches of at most ``budget`` tokens with padding."""
@@ -92,7 +128,8 @@ class LocalModel(LanguageModel):
     def _choose(self, prompts, options):
         prompt_ids = self.tokens(prompts)
         for option_ids, rows in self._by_option_tokens(prompts, prompt_ids, options):
-            single = all(len(o) == 1 for o in option_ids)
+            single, longest = all(len(o) == 1 for o in option_ids), max(map(len, option_ids))
+            self._check_length([prompts[i] for i in rows], [prompt_ids[i] for i in rows], longest - 1)
             for batch in self._batches([prompt_ids[i] for i in rows], self.batch_tokens):
                 ids = [prompt_ids[rows[i]] for i in batch]
                 if single:  # one forward pass answers for all options
@@ -145,7 +182,7 @@ class LocalModel(LanguageModel):
         """
         (start,) = self.tokens([prompt])
         added = []
-        for option, ids in zip(options, self.tokens([prompt + o for o in options]), strict=True):
+        for option, ids in zip(options, self._ids([prompt + o for o in options]), strict=True):
             if ids[: len(start)] != start or len(ids) == len(start):
                 raise InputError(
                     f"option {option!r} merges with the prompt's end {prompt[-10:]!r}; begin it with a space"
@@ -170,8 +207,12 @@ class LocalModel(LanguageModel):
     ) -> Iterator[list[tuple[int, list[str]]]]:
         """``n`` continuations of each prompt, which is read once."""
         ids = self.tokens(prompts)
-        stop = self.tokenizer.eos_token_id
-        pad = stop if self.tokenizer.pad_token_id is None else self.tokenizer.pad_token_id
+        self._check_length(prompts, ids, max_new_tokens)
+        ends = self.model.generation_config.eos_token_id
+        ends = ends if isinstance(ends, list) else [] if ends is None else [ends]
+        pad = next((i for i in (self.tokenizer.pad_token_id, *ends) if i is not None), 0)  # masked, or after the end
+        if pad >= self.model.get_input_embeddings().weight.shape[0]:
+            pad = 0
         # one new token costs a pass over all weights: wide batches pay
         for batch in self._batches(ids, max(1, 8 * self.batch_tokens // n)):
             longest = max(len(ids[i]) for i in batch)
@@ -185,8 +226,9 @@ class LocalModel(LanguageModel):
             if n > 1 and longest > 1:
                 place = (mask.cumsum(1) - 1).clamp(min=0)[:, :-1]
                 past = self.model.base_model(x[:, :-1], attention_mask=mask[:, :-1], position_ids=place, use_cache=True)
-                past.past_key_values.batch_repeat_interleave(n)
-                read = dict(past_key_values=past.past_key_values)
+                with contextlib.suppress(AttributeError):  # a recurrent model's state can't be repeated
+                    past.past_key_values.batch_repeat_interleave(n)
+                    read = dict(past_key_values=past.past_key_values)
             if temperature > 0:
                 seeds = [int(key_of(seed=seed, text=prompts[i], number=k)[:15], 16) for i in batch for k in range(n)]
                 read["logits_processor"] = [Sampler(seeds, temperature, top_p)]
@@ -195,12 +237,32 @@ class LocalModel(LanguageModel):
                 attention_mask=mask.repeat_interleave(n, 0),
                 max_new_tokens=max_new_tokens,
                 pad_token_id=pad,
-                eos_token_id=stop,
+                eos_token_id=ends or None,
                 do_sample=False,
                 **read,
             )
-            texts = self.tokenizer.batch_decode(out[:, longest:], skip_special_tokens=True)
+            new = [_until(row, ends) for row in out[:, longest:].tolist()]
+            texts = self.tokenizer.batch_decode(new, skip_special_tokens=True)
             yield [(i, texts[row * n : row * n + n]) for row, i in enumerate(batch)]
+
+    @torch.inference_mode()
+    def check(self) -> None:
+        """Raise InputError unless the model reads from left to right, as all that is asked of it takes for granted."""
+        last = self.model.get_input_embeddings().weight.shape[0] - 1
+        try:
+            longer, alone = (self._log_probabilities([ids], [[0]]) for ids in ([last // 2, last // 3], [last // 2]))
+        except Exception as e:
+            said = next(iter(str(e).splitlines()), type(e).__name__)
+            raise InputError(f"{self.name} can't be asked as a causal LM ({said}); take another one") from e
+        if not (longer.isfinite().all() and alone.isfinite().all()):
+            raise InputError(f"{self.name} answers with values that are no numbers; fetch its weights again")
+        if (longer - alone).abs().max() > (1e-3 if self.format == "float32" else 0.5):  # rounding
+            raise InputError(f"{self.name} is no causal LM: what it reads later changes what it said before; take one")
+
+
+def _until(row: list[int], ends: list[int]) -> list[int]:
+    """The tokens before the first of the ``ends``."""
+    return row[: next((i for i, token in enumerate(row) if token in ends), len(row))]
 
 
 class Sampler:
@@ -236,31 +298,49 @@ def open_local(
 def _device_and_dtype(device: str | None, dtype: str | None) -> tuple[str, str, str]:
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    kind = _check_device(device)
     if dtype is None and (dtype := os.environ.get("RALLREC_DTYPE")):
         why = "as RALLREC_DTYPE says"
     elif dtype is None:
-        dtype = "bfloat16" if device == "cuda" else "float32"
-        why = "bfloat16: fast on a GPU" if device == "cuda" else "no CUDA GPU found; float32 is a CPU's fast format"
+        dtype = "bfloat16" if kind == "cuda" else "float32"
+        why = "bfloat16: fast on a GPU" if kind == "cuda" else "no CUDA GPU found; float32 is a CPU's fast format"
     else:
         why = "as asked"
     one_of("dtype", dtype, FORMATS)
     return device, dtype, why
 
 
+def _check_device(device: str) -> str:
+    """The kind of a device; InputError for one that is not here."""
+    kind, _, number = str(device).partition(":")
+    if kind not in DEVICES or not (number.isdecimal() or str(device) == kind):
+        raise InputError(f"device is {device!r}; it must be one of: {', '.join(DEVICES)} (or cuda:1 and so on)")
+    here = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available()), "cpu": 1}
+    if int(number or 0) >= here[kind]:
+        found = f"{here[kind]} are" if here[kind] else "none is"
+        raise InputError(f"device is {device!r}, but of {kind} devices {found} here; leave it out to take the best")
+    return kind
+
+
 def open_model(name: str, adapter: str | Path | None, device: str, dtype: str, cache: Cache | None) -> LocalModel:
-    """A model with every choice made, and nothing said."""
+    """A model with every choice made, and nothing said.
+
+    Raises:
+        InputError: files that are no whole causal LM, an adapter of another model, no room for it on the device.
+    """
     quiet()
     model, tokenizer, weights = load_by_name(name, getattr(torch, dtype))
     if adapter is not None:
-        model, weights = _with_adapter(model, Path(adapter)), f"{weights}+{adapter_digest(Path(adapter))}"
-    return LocalModel(name, model.to(device, getattr(torch, dtype)), tokenizer, weights, cache)
-
-
-def _with_adapter(model, folder: Path):
-    from peft import PeftModel
-
-    adapter_digest(folder)
-    return PeftModel.from_pretrained(model, folder).merge_and_unload()
+        folder = Path(adapter)
+        model, weights = with_adapter(model, folder, weights), f"{weights}+{adapter_digest(folder)}"
+    try:
+        model = model.to(device, getattr(torch, dtype))
+    except (RuntimeError, ValueError, NotImplementedError) as e:  # no room, or quantised weights
+        raise InputError(f"{name} can't be put on {device} in {dtype}: {str(e).splitlines()[0]}") from e
+    llm = LocalModel(name, model, tokenizer, weights, cache)
+    if name not in (DEFAULT, TINY):
+        llm.check()
+    return llm
 
 
 def quiet() -> None:

@@ -1,5 +1,6 @@
 """Opening a language model by its name, and registering other ways to."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +9,7 @@ from ..infra.cache import Cache
 from ..infra.errors import InputError
 from ..infra.registry import Registry
 from .base import LanguageModel
+from .weights import located
 
 if TYPE_CHECKING:
     from .server import ServerSettings
@@ -67,8 +69,23 @@ def backend(prefix: str):
     return BACKENDS.register(prefix)
 
 
+def resolved(name: str | Path) -> str:
+    """A name that means the same in every working directory: a model folder's path made absolute, others as they are.
+
+    Raises:
+        InputError: a path that leads to no folder.
+    """
+    name = os.fspath(name)
+    return name if _prefix_of(name) else located(name)
+
+
+def _prefix_of(name: str) -> str | None:
+    """The longest of the backends' prefixes with which a name begins."""
+    return max((p for p in BACKENDS if name.startswith(p)), key=len, default=None)
+
+
 def language_model(
-    name: str = "smollm2-135m",
+    name: str | Path = "smollm2-135m",
     adapter: str | Path | None = None,
     device: str | None = None,
     dtype: str | None = None,
@@ -79,9 +96,9 @@ def language_model(
 
     Args:
         name: ``smollm2-135m`` (the default, from PyPI), ``tiny-random`` (for tests), the path of a
-            transformers model folder, a hub id such as ``meta-llama/Llama-3.1-8B-Instruct``, a server's
-            ``http://host:8000/v1#model`` (see `server.ServerSettings`), or a name with the prefix of a `backend`;
-            a server and a backend choose device and format themselves.
+            transformers model folder (see `resolved`), a hub id such as ``meta-llama/Llama-3.1-8B-Instruct``, a
+            server's ``http://host:8000/v1#model`` (see `server.ServerSettings`), or a name with the prefix of a
+            `backend`; a server and a backend choose device and format themselves.
         adapter: folder of a LoRA adapter (peft), merged into the weights; on a server the one of its name.
         device: ``cuda``, ``mps`` or ``cpu``; the best there is by default.
         dtype: ``float32``, ``bfloat16`` or ``float16``; by default ``RALLREC_DTYPE``, or else bfloat16 on CUDA and
@@ -90,10 +107,11 @@ def language_model(
             nothing is read if this is given.
 
     Raises:
-        InputError: unknown name, or a model that can't be fetched: what to place, and where; settings of a server for
-            a model that is on none.
+        InputError: unknown name, or a model that can't be fetched: what to place, and where; files that are no whole
+            causal LM, an adapter of another model; settings of a server for a model that is on none.
     """
-    prefix = max((p for p in BACKENDS if name.startswith(p)), key=len, default=None)
+    name = resolved(name)
+    prefix = _prefix_of(name)
     if server is not None and prefix not in BACKENDS.built_in:
         raise InputError(f"LLM {name!r} is on no server, so settings of a server change nothing; leave them out")
     if prefix is None:

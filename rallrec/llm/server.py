@@ -5,6 +5,7 @@ the next token; the server tells those of the likeliest few only.
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ import numpy as np
 from ..infra.cache import Cache
 from ..infra.errors import InputError, at_least
 from .base import LanguageModel, adapter_digest
+from .chat import MARK, OPENED, broken
 
 MALFORMED = (AttributeError, IndexError, KeyError, TypeError, ValueError)  # what reading another answer raises
 LEAST = dict(in_flight=1, timeout=1, retries=0, top=2)  # of settings that are numbers
@@ -78,7 +80,8 @@ class ServerModel(LanguageModel):
     """A model that a server at ``address`` knows as ``model``.
 
     Answers are kept under the address and the model's name: of the weights behind them the server tells
-    nothing. Serve other weights under another name, or ask `spot_check`.
+    nothing. Serve other weights under another name, or ask `spot_check`. The chat template is the server's, too: where
+    it writes today's date or lets the model think, start the server with a template that doesn't.
     """
 
     format = "server"  # which number format it computes in, it doesn't say
@@ -95,7 +98,7 @@ class ServerModel(LanguageModel):
         return f"{self.name}: a server, {s.in_flight} requests in flight, {s.timeout} s each, {s.retries} retries"
 
     def chat(self, message: str) -> str:
-        return USER + message
+        return USER + MARK.sub(broken, message)  # of its control tokens the server tells nothing, so the usual ones
 
     def _adapted(self, folder):
         """The adapter that a server was started with, under the name of its data set (or of its folder)."""
@@ -129,7 +132,7 @@ class ServerModel(LanguageModel):
     def _continued(self, text: str, settings: dict) -> list[str]:
         if text.startswith(USER):
             answer = self._client.chat.completions.create(messages=_turn(text), **settings)
-            return [choice.message.content or "" for choice in answer.choices]
+            return [_text(choice.message) for choice in answer.choices]
         return [choice.text for choice in self._client.completions.create(prompt=text, **settings).choices]
 
     def _embed(self, texts):
@@ -153,6 +156,11 @@ class ServerModel(LanguageModel):
         def ask(text: str) -> tuple[np.ndarray, int]:
             if not (told := self._next_tokens(text)):
                 raise InputError("the server tells no log-probabilities; start one that does, such as vLLM")
+            if re.fullmatch(rf"\s*(?:{OPENED})\s*", max(told, key=told.get)):
+                raise InputError(
+                    "the model begins with a thought; start the server with thinking switched off (vLLM: "
+                    """--default-chat-template-kwargs '{"enable_thinking": false}')"""
+                )
             logp = np.array([told.get(option, min(told.values())) for option in options])
             p = np.exp(logp - logp.max())
             return p / p.sum(), sum(option not in told for option in options)
@@ -292,6 +300,12 @@ def said(name: str, error: Exception, settings: ServerSettings) -> str:
     else:
         text = "the answer is none of OpenAI's protocol; such an address usually ends with /v1"
     return f"{name}: {text.replace(settings.api_key, '***') if settings.api_key else text}"
+
+
+def _text(message) -> str:
+    """What a message says; vLLM keeps thoughts apart from it, also where they did not end."""
+    thoughts = getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None)
+    return message.content or ("<think>" if thoughts else "")
 
 
 def _turn(text: str) -> list[dict]:

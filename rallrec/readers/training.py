@@ -169,7 +169,10 @@ class Training:
         self.model = self.reader.model
         with reproducible(s.seed):
             config = LoraConfig(r=s.r, lora_alpha=s.alpha, lora_dropout=s.dropout, target_modules=list(s.modules))
-            self.peft_model = get_peft_model(self.model, config)
+            try:
+                self.peft_model = get_peft_model(self.model, config)
+            except ValueError as e:  # an architecture that names its layers otherwise
+                raise InputError(f"{llm.name} has no layers {', '.join(s.modules)}; name others (modules)") from e
         self.weights = [w for w in self.model.parameters() if w.requires_grad]
         self.optimizer = torch.optim.AdamW(self.weights, lr=s.learning_rate, weight_decay=0.0)
         self.curve, self.stopping = Curve(), EarlyStopping(s.patience)
