@@ -7,7 +7,7 @@ import pytest
 import rallrec as rr
 from rallrec.data import loading, movielens
 from rallrec.data.dataset import Dataset, Words, build
-from rallrec.data.movielens import ml_1m, read_table
+from rallrec.data.movielens import ml_1m
 
 RATINGS = pd.DataFrame({"user_id": [7, 7, 8], "item_id": [1, 2, 1], "rating": [5, 3, 4], "time": [20, 10, 30]})
 ITEMS = pd.DataFrame({"item_id": [2, 1], "title": ["b", "a"]})
@@ -87,21 +87,6 @@ def test_an_id_listed_twice_is_refused():
         build("d", RATINGS, ITEMS.assign(item_id=[2, 2]), USERS)
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("a:token\tb:float\n1\t2\n3\n", ":3: 1 fields where 2 are expected"),
-        ("a:token\tb:float\n1\t2\n3\tx\n", ":3: b 'x' is no number"),
-        ("a:token\tc:float\n1\t2\n", ":1: column 'b' is missing"),
-        ("", "is no UTF-8 table"),
-    ],
-)
-def test_a_broken_line_is_named(tmp_path, text, said):
-    (tmp_path / "t").write_text(text)
-    with pytest.raises(rr.InputError, match=said):
-        read_table(tmp_path / "t", {"a": int, "b": float})
-
-
 def test_unknown_data_set():
     with pytest.raises(rr.InputError, match="'ml-99k'; it must be one of: ml-100k, ml-1m"):
         rr.load("ml-99k")
@@ -123,11 +108,62 @@ def test_a_loaders_own_defect_is_no_users_mistake(monkeypatch):
         rr.load("tiny", like_above=4)
 
 
-def test_a_rating_off_the_scale_is_named_by_file_and_line(tmp_path):
-    (tmp_path / "t").write_text("user_id:token\titem_id:token\trating:float\ttime:float\n7\t1\t4\t1\n7\t2\t9\t2\n")
-    ratings = read_table(tmp_path / "t", {"user_id": int, "item_id": int, "rating": float, "time": float})
-    with pytest.raises(rr.InputError, match=r"/t:3: rating 9 is off the scale 1 to 5"):
-        build("d", ratings.rename(columns={"timestamp": "time"}), ITEMS, USERS)
+def test_a_rating_off_the_scale_is_named_by_file_and_line():
+    ratings = RATINGS.assign(rating=[5, 9, 4]).set_axis([2, 5, 6])
+    ratings.attrs["path"] = "ratings.csv"
+    with pytest.raises(rr.InputError, match=r"^ratings.csv:5: rating 9 is off the scale 1 to 5"):
+        build("d", ratings, ITEMS, USERS)
+
+
+@pytest.mark.parametrize("above", [0, 0.9, 5, 6, -1, float("nan"), float("inf"), True, "3", None])
+def test_a_threshold_that_is_none_is_refused(above):
+    with pytest.raises(rr.InputError, match=r"^d: like_above is .*; it must be a number from 1 to less than 5"):
+        build("d", RATINGS, ITEMS, USERS, like_above=above)
+
+
+@pytest.mark.parametrize(("above", "liked"), [(1, [True] * 3), (4, [False, True, False]), (4.5, [False, True, False])])
+def test_a_threshold_within_the_scale(above, liked):
+    assert build("d", RATINGS, ITEMS, USERS, like_above=above).liked.tolist() == liked
+
+
+def test_that_all_or_no_ratings_are_likes_is_said():
+    assert "Every rating is a like" in " ".join(build("d", RATINGS, ITEMS, USERS, like_above=1).notes)
+    assert "No rating is a like" in " ".join(build("d", RATINGS.assign(rating=2), ITEMS, USERS).notes)
+    assert not build("d", RATINGS, ITEMS, USERS).notes
+
+
+def test_whole_numbers_hash_alike_however_they_are_written():
+    one, other = (
+        build("d", RATINGS, ITEMS, USERS, like_above=above, scale=(1, top)) for above, top in ((3, 5), (3.0, 5.0))
+    )
+    assert one.hash == other.hash
+    assert build("d", RATINGS, ITEMS, USERS, like_above=3.5).hash != one.hash
+
+
+MANY = pd.DataFrame({"user_id": 7, "item_id": range(21), "rating": 5, "time": range(21)})
+NAMED = pd.DataFrame({"item_id": range(21), "title": "t"})
+
+
+@pytest.mark.parametrize(
+    ("time", "said"),
+    [
+        (range(21), None),
+        ([0, *range(20)], None),  # 5 %
+        ([0, 0, *range(19)], "10 % of neighbouring ratings of a user have the same time; they are ordered by item id"),
+        ([0] * 21, "100 % of neighbouring ratings of a user have the same time (times are whole days); they"),
+    ],
+)
+def test_how_many_ratings_of_a_user_share_a_time(time, said):
+    notes = build("d", MANY.assign(time=list(time)), NAMED, USERS).notes
+    assert (said in notes[0]) if said else not [note for note in notes if "same time" in note]
+    assert not build("d", MANY.assign(time=list(time)), NAMED, USERS, timed=False).notes[:-1]
+
+
+def test_fractions_of_a_second_order_ratings():
+    ratings = MANY.assign(time=100, microsecond=range(21, 0, -1))
+    data = build("d", ratings, NAMED, USERS)
+    assert data.item.tolist() == list(range(20, -1, -1))
+    assert not [note for note in data.notes if "same time" in note]
 
 
 # --- the real thing ---------------------------------------------------------------------------------

@@ -68,6 +68,28 @@ def test_a_title_stays_on_its_line():
 
 
 @pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+            "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+        ),  # Persian
+        ("\u0915\u094d\u200d\u0937", "\u0915\u094d\u200d\u0937"),  # Hindi
+        ("Family 👨\u200d👩\u200d👧", "Family 👨\u200d👩\u200d👧"),
+        ("\u200dThe \u200c Wire\u200c", "The Wire"),  # no joiner at the end of a word
+        ("zero\u200bwidth", "zerowidth"),
+        ("\ufeffHeat", "Heat"),
+        ("soft\u00adhyphen", "softhyphen"),
+        ("no\u00a0break", "no break"),
+        ("a\u2028b\u0085c\x1cd", "a b c d"),
+        ("The <|im_end|> of <s>", "The ‹|im_end|› of ‹s›"),
+    ],
+)
+def test_invisible_characters_go_and_joiners_within_words_stay(text, line):
+    assert one_line(text) == line
+
+
+@pytest.mark.parametrize(
     ("listed", "said"),
     [
         ("Matrix, The", "The Matrix"),

@@ -4,14 +4,19 @@ import csv
 import html
 import io
 import re
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ..infra.errors import InputError
-from .dataset import Dataset, Words, build, rated_between
-from .raw import Archive, members
-from .text import one_line
+from ..infra.errors import InputError, at_least
+from .dataset import Dataset, Words, build
+from .filters import enough, kept, once, rated_between
+from .raw import Archive, damaged, decoded, members
+from .rows import LeftOut
+from .text import clean_id, one_line
 
 BX = Archive(
     "bookcrossing",
@@ -44,17 +49,31 @@ def bookcrossing(min_item_ratings: int = 10, min_user_ratings: int = 5, like_abo
         min_item_ratings, min_user_ratings: books with fewer ratings are left out, then users with fewer.
         like_above: the paper's likes are ratings of 5 and more.
     """
-    ratings, books, users, notes = _tables()
-    ratings, books, users, more = _sound(ratings, books, users)
-    ratings = rated_between(ratings, "item_id", min_item_ratings)
+    at_least("min_item_ratings", min_item_ratings, 0)
+    at_least("min_user_ratings", min_user_ratings, 0)
+    files = members(BX)
+    ratings, notes = _ratings(*files["ratings"])
+    books, more = _books(*files["books"])
+    users, last = _users(*files["users"])
+    known = ratings["item_id"].isin(books["item_id"])
+    notes.append(f"{(~known).sum():,} of {len(ratings):,} ratings name a book that the books file lacks: left out.")
+    n = known.sum()
+    ratings = ratings[known].drop_duplicates(["user_id", "item_id"], keep="last")
+    if n > len(ratings):
+        notes.append(f"{n - len(ratings):,} ratings of a pair that is rated again below are left out.")
+    enough("bookcrossing", ratings, "the ratings file together with the books file")
+    ratings = enough("bookcrossing", rated_between(ratings, "item_id", min_item_ratings), f"{min_item_ratings=}")
     ratings = rated_between(ratings, "user_id", min_user_ratings)
-    if not len(ratings):
-        raise InputError(f"bookcrossing: no rating passes {min_item_ratings=} and {min_user_ratings=}; lower them")
+    enough("bookcrossing", ratings, f"{min_user_ratings=} after {min_item_ratings=}")
+    items = _items(books[books["item_id"].isin(ratings["item_id"])])
+    raters = np.unique(ratings["user_id"])
+    if lacking := (~np.isin(raters, users.index)).sum():
+        last.append(f"{lacking:,} users have no row in the users file: their profile is empty.")
     return build(
         "bookcrossing",
         ratings,
-        _items(books[books["ISBN"].isin(ratings["item_id"])]),
-        _readers(users, np.unique(ratings["user_id"])),
+        items,
+        _readers(users, raters),
         scale=(0, 10),
         like_above=like_above,
         words=WORDS,
@@ -63,42 +82,41 @@ def bookcrossing(min_item_ratings: int = 10, min_user_ratings: int = 5, like_abo
         timed=False,
         beside_title="author",
         category=("author", None),
-        notes=(*notes, *more),
+        notes=(*notes, *more, *last, *damaged(items["title"])),
     )
 
 
-def _tables() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, list[str]]:
-    """Ratings, books and users as text, and how many records could not be read."""
-    files, tables, notes = members(BX), [], []
-    for what, columns in (
-        ("ratings", ("User-ID", "ISBN", "Book-Rating")),
-        ("books", ("ISBN", "Book-Title", "Book-Author", "Year-Of-Publication", "Publisher")),
-        ("users", ("User-ID", "Location", "Age")),
-    ):
-        table, broken = _records(*files[what], columns)
-        tables.append(table)
-        if broken:
-            notes.append(f"{broken:,} unreadable records of {what} are left out.")
-    return *tables, notes
+def _ratings(where: str, content: bytes) -> tuple[pd.DataFrame, list[str]]:
+    """The ratings that can be right, and what was left out or mended."""
+    table, left_out, notes = _records(where, content, ("User-ID", "ISBN", "Book-Rating"))
+    number = pd.to_numeric(table["Book-Rating"], errors="coerce")
+    checks = [
+        ("User-ID", _is_id(table["User-ID"]), "is no whole number"),
+        ("ISBN", table["ISBN"] != "", "names no book"),
+        ("Book-Rating", number.between(0, 10) & (number % 1 == 0), "is no whole number from 0 to 10"),
+    ]
+    table, more = kept(table.assign(rating=number), left_out, checks)
+    table = table.rename(columns={"User-ID": "user_id", "ISBN": "item_id"}).astype({"user_id": np.int64})
+    return table[["user_id", "item_id", "rating"]], [*notes, *more]
 
 
-def _sound(
-    ratings: pd.DataFrame, books: pd.DataFrame, users: pd.DataFrame
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, list[str]]:
-    """Ratings on the scale of known books, the last of each pair; each book and user once; what was left out."""
-    notes = []
-    ratings.columns = ["user_id", "item_id", "rating"]
-    number = pd.to_numeric(ratings["rating"], errors="coerce")
-    sound = number.between(0, 10) & (number % 1 == 0) & _is_id(ratings["user_id"])
-    ratings = ratings.assign(rating=number)[sound].astype({"user_id": np.int64})
-    if (~sound).any():
-        notes.append(f"{(~sound).sum():,} ratings that are no whole number from 0 to 10, or of no user, are left out.")
-    books = books[~books["ISBN"].duplicated()]
-    users = users[_is_id(users["User-ID"])].astype({"User-ID": np.int64})
-    users = users[~users["User-ID"].duplicated()].set_index("User-ID")
-    known = ratings["item_id"].isin(books["ISBN"])
-    notes.append(f"{(~known).sum():,} of {len(ratings):,} ratings name a book that the books file lacks: left out.")
-    return ratings[known].drop_duplicates(["user_id", "item_id"], keep="last"), books, users, notes
+def _books(where: str, content: bytes) -> tuple[pd.DataFrame, list[str]]:
+    """Each book once, by ``item_id``, and what was left out or mended."""
+    columns = ("ISBN", "Book-Title", "Book-Author", "Year-Of-Publication", "Publisher")
+    table, left_out, notes = _records(where, content, columns)
+    titled = table["Book-Title"].map(_clean) != ""
+    checks = [("item_id", table["ISBN"] != "", "is no ISBN"), ("Book-Title", titled, "is no title")]
+    table, more = kept(table.rename(columns={"ISBN": "item_id"}), left_out, checks)
+    table, last = once(table, "item_id", "books")
+    return table, [*notes, *more, *last]
+
+
+def _users(where: str, content: bytes) -> tuple[pd.DataFrame, list[str]]:
+    """Each user once, by the id, and what was left out or mended."""
+    table, left_out, notes = _records(where, content, ("User-ID", "Location", "Age"))
+    table, more = kept(table, left_out, [("User-ID", _is_id(table["User-ID"]), "is no whole number")])
+    table, last = once(table.astype({"User-ID": np.int64}), "User-ID", "users")
+    return table.set_index("User-ID"), [*notes, *more, *last]
 
 
 def _items(books: pd.DataFrame) -> pd.DataFrame:
@@ -106,7 +124,7 @@ def _items(books: pd.DataFrame) -> pd.DataFrame:
     year = books["Year-Of-Publication"]
     return pd.DataFrame(
         {
-            "item_id": books["ISBN"],
+            "item_id": books["item_id"],
             "title": books["Book-Title"].map(_clean),
             "author": books["Book-Author"].map(_clean),
             "year": year.where(year.str.fullmatch(r"1[4-9]\d\d|20\d\d"), ""),
@@ -137,32 +155,80 @@ def _is_id(column: pd.Series) -> pd.Series:
     return column.str.fullmatch(r"\d{1,18}", flags=re.ASCII)
 
 
-def _records(where: str, content: bytes, columns: tuple[str, ...]) -> tuple[pd.DataFrame, int]:
-    """The named columns of a table, as text, and how many records could not be read.
+def _records(where: str, content: bytes, columns: tuple[str, ...]) -> tuple[pd.DataFrame, LeftOut, list[str]]:
+    """A table's named columns as text, indexed by line, ids cleaned; what could not be read; what was mended.
 
     The dump is cp1252 with ``;`` between quoted fields, quotes in them written ``\\"`` or not escaped
     at all, and damaged letters; copies of it are ordinary CSV in UTF-8.
     """
-    head = content[:200].decode("cp1252", errors="replace").split("\n")[0]
-    if ";" not in head:
-        try:
-            rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig", errors="replace"), newline="")))
-        except csv.Error as e:
-            raise InputError(f"{where} is no CSV table ({e}); fetch it again") from e
-        names, records = rows[0] if rows else [], rows[1:]
+    text, _ = decoded(content, "cp1252")
+    head, *lines = text.replace("\r\n", "\n").split("\n")
+    if head.startswith('"') and ";" in head:
+        names, records = _fields(head), _joined
     else:
-        lines = content.decode("cp1252", errors="replace").replace("\r\n", "\n").split("\n")
-        names = _fields(lines[0])
-        records = list(_joined(lines[1:], len(names)))
+        separator = max(",;\t", key=head.count)
+        names, records = head.split(separator), partial(_plain, separator=separator)
+    names = [clean_id(name).strip('"') for name in names]
     if missing := [c for c in columns if c not in names]:
         raise InputError(f"{where}:1: column {missing[0]!r} is missing; found {', '.join(names)[:80]}")
-    good = [r for r in records if len(r) == len(names)]
-    table = pd.DataFrame(good, columns=names, dtype=str)[list(columns)]
-    return table, len(records) - len(good)
+    rows, n_mended = {}, 0
+    left_out = LeftOut(where, f"records of {Path(where).name}")
+    for number, fields, mended in records(lines, len(names)):
+        if len(fields) == len(names):
+            rows[number], n_mended = fields, n_mended + mended
+        else:
+            left_out.add(number, f"{len(fields)} fields where {len(names)} are expected")
+    table = pd.DataFrame(list(rows.values()), index=list(rows), columns=names, dtype=str)[list(columns)]
+    for column in {"ISBN", "User-ID"} & set(columns):
+        table[column] = table[column].map(clean_id).str.upper()  # an ISBN may end in x
+    said = f"{n_mended:,} records of {Path(where).name} have a quote too many or too few; they are read without it."
+    return table, left_out, [said] if n_mended else []
 
 
-def _joined(lines: list[str], n_fields: int):
-    """Records of the dump; one that has line breaks in a field is put together again."""
+def _plain(lines: list[str], n_fields: int, separator: str) -> Iterator[tuple[int, list[str], bool]]:
+    """Line, fields, and whether they were mended, of each record of ordinary CSV, which may have line breaks in it.
+
+    A quote that is never closed would join all that follows; so a record ends where another begins.
+    """
+    at = 0
+    while at < len(lines):
+        taken, fields, mended = 1, lines[at].split(separator), False
+        if '"' in lines[at]:
+            fields = None
+            for more in range(1, JOINED + 1):
+                fields = _strictly("\n".join(lines[at : at + more]), n_fields, separator)
+                if fields or at + more >= len(lines) or re.match(r'"?(\d|B0)\w*"?[,;\t]', lines[at + more]):
+                    taken = more if fields else 1
+                    break
+            mended = not fields
+            fields = fields or [f.removeprefix('"').removesuffix('"') for f in lines[at].split(separator)]
+        if lines[at].strip():
+            yield at + 2, _unshifted(fields), mended
+        at += taken
+
+
+def _strictly(record: str, n_fields: int, separator: str) -> list[str] | None:
+    """The fields of a record as CSV has them, quotes in them doubled or after ``\\``; None if they aren't so many."""
+    for text in (record, record.replace('\\"', '""')):
+        try:
+            rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
+        except csv.Error:
+            continue
+        if len(rows) == 1 and len(rows[0]) == n_fields:
+            return rows[0]
+    return None
+
+
+def _unshifted(fields: list[str]) -> list[str]:
+    """A book's eight fields where a copy of the dump took title and author for one, and left the last one empty."""
+    if len(fields) == 8 and fields[-1] == "" and '";' in fields[1] and re.fullmatch(r"\d{1,4}", fields[2]):
+        title, author = fields[1].split('";', 1)
+        return [fields[0], title.removesuffix("\\"), author.strip('"\\'), *fields[2:-1]]
+    return fields
+
+
+def _joined(lines: list[str], n_fields: int) -> Iterator[tuple[int, list[str], bool]]:
+    """Line and fields of each record of the dump; one that has line breaks in a field is put together again."""
     at = 0
     while at < len(lines):
         record = lines[at]
@@ -175,7 +241,7 @@ def _joined(lines: list[str], n_fields: int):
             taken, fields = taken + 1, _fields(record)
         if len(fields) > n_fields == 8:
             fields = _by_shape(fields)
-        yield [f.replace('\\"', '"').replace("\\\\", "\\") for f in fields]
+        yield at + 2, [f.replace('\\"', '"').replace("\\\\", "\\") for f in fields], False
         at += taken
 
 

@@ -14,6 +14,7 @@ from ..infra.cache import key_of
 from ..infra.errors import InputError
 
 EXACT = 2**53  # below it a float holds every whole number
+TIES = 0.05  # share of a user's neighbouring ratings of one time above which a note tells of them
 
 
 @dataclass(frozen=True)
@@ -115,9 +116,13 @@ class Dataset:
 
 
 def _plain(value):
-    """A field's value as `key_of` takes it."""
+    """A field's value as `key_of` takes it; 3.0 is 3."""
     if isinstance(value, pd.DataFrame):
         return value.to_csv(index=False, lineterminator="\n")
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     return asdict(value) if is_dataclass(value) else value
 
 
@@ -125,18 +130,25 @@ def build(name: str, ratings: pd.DataFrame, items: pd.DataFrame, users: pd.DataF
     """Make a `Dataset` of raw tables, whatever the order of their rows.
 
     Args:
-        ratings: ``user_id``, ``item_id``, ``rating``, ``time``.
+        ratings: ``user_id``, ``item_id``, ``rating``, ``time`` (seconds) and, if it is known, ``microsecond``.
         items: ``item_id``, ``title``, attributes. users: ``user_id``, attributes.
         settings: the other fields of `Dataset`. With ``timed=False`` no ``time`` is needed: each user's
             ratings are shuffled, the same way whatever the order of the rows.
 
     Codes follow the raw ids (numbers by value), so permuting a table changes nothing. Ratings of
-    the same user and second are ordered by raw item id.
+    the same user and time are ordered by raw item id; where they are many, a note says so.
 
     Raises:
         InputError: an id twice in a table, an item without a title, an unknown id in ``ratings``, a pair
-            rated twice, or a rating off the scale.
+            rated twice, a rating off the scale, or a `like_above` that makes every rating possible the same.
     """
+    low, high = settings.get("scale", Dataset.scale)
+    above = settings.get("like_above", Dataset.like_above)
+    if isinstance(above, bool) or not isinstance(above, int | float | np.number) or not low <= above < high:
+        raise InputError(
+            f"{name}: like_above is {above!r}; it must be a number from {low:g} to less than {high:g}, "
+            f"the ends of the scale"
+        )
     items, users = _ordered(items, "item_id", name), _ordered(users, "user_id", name)
     if (empty := items["title"] == "").any():
         raise InputError(f"{name}: item {items['item_id'][int(np.flatnonzero(empty)[0])]} has no title")
@@ -148,12 +160,13 @@ def build(name: str, ratings: pd.DataFrame, items: pd.DataFrame, users: pd.DataF
             raise InputError(f"{_line(name, ratings, row)}: {column} {ratings[column].iloc[row]} is unknown")
         codes[column] = code.astype(np.int32)
     rating = ratings["rating"].to_numpy(np.float32)
-    low, high = settings.get("scale", Dataset.scale)
     if not ((rating >= low) & (rating <= high)).all():
         row = int(np.flatnonzero(~((rating >= low) & (rating <= high)))[0])
         raise InputError(f"{_line(name, ratings, row)}: rating {rating[row]:g} is off the scale {low:g} to {high:g}")
     time = _places(**codes) if not settings.get("timed", True) else ratings["time"].to_numpy(np.int64)
-    order = np.lexsort((codes["item_id"], time, codes["user_id"]))
+    ties = [ratings["microsecond"]] if settings.get("timed", True) and "microsecond" in ratings else []
+    order = np.lexsort((codes["item_id"], *ties, time, codes["user_id"]))
+    settings["notes"] = (*settings.get("notes", ()), *_notes(codes["user_id"], [time, *ties], rating > above, order))
     data = Dataset(
         name, items, users, codes["user_id"][order], codes["item_id"][order], rating[order], time[order], **settings
     )
@@ -164,6 +177,22 @@ def build(name: str, ratings: pd.DataFrame, items: pd.DataFrame, users: pd.DataF
             f"{name}: user {users.user_id[user]} rated item {items.item_id[item]} more than once; keep one rating"
         )
     return data
+
+
+def _notes(user: np.ndarray, times: list[np.ndarray], liked: np.ndarray, order: np.ndarray) -> list[str]:
+    """What to know of ratings: that their order is in part arbitrary, or that all or none are likes."""
+    notes = []
+    neighbours = user[order][1:] == user[order][:-1]
+    same = neighbours & np.all([np.diff(np.asarray(part)[order]) == 0 for part in times], axis=0)
+    if same.sum() > TIES * neighbours.sum():
+        days = " (times are whole days)" if not (np.asarray(times[0]) % 86_400).any() else ""
+        notes.append(
+            f"{100 * same.sum() / neighbours.sum():.0f} % of neighbouring ratings of a user have the same time{days}; "
+            f"they are ordered by item id, which is arbitrary."
+        )
+    if len(liked) and liked.all() | ~liked.any():
+        notes.append(f"{'Every' if liked.all() else 'No'} rating is a like, so there is nothing to tell apart.")
+    return notes
 
 
 def _places(user_id: np.ndarray, item_id: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -177,16 +206,11 @@ def _places(user_id: np.ndarray, item_id: np.ndarray, seed: int = 0) -> np.ndarr
 
 
 def _line(name: str, table: pd.DataFrame, row: int) -> str:
-    """Where a row of a table came from: file and line if it was read from a file."""
-    return f"{table.attrs['path']}:{row + 2}" if "path" in table.attrs else f"{name}: row {row + 1}"
+    """Where a row of a table came from: the file and, as its index, the line if it was read from a file."""
+    return f"{table.attrs['path']}:{table.index[row]}" if "path" in table.attrs else f"{name}: row {row + 1}"
 
 
 def _ordered(table: pd.DataFrame, column: str, name: str) -> pd.DataFrame:
     if table[column].duplicated().any():
         raise InputError(f"{name}: {column} {table[column][table[column].duplicated()].iloc[0]} is listed twice")
     return table.sort_values(column, kind="stable").reset_index(drop=True)
-
-
-def rated_between(ratings: pd.DataFrame, column: str, least: int, most: float = np.inf) -> pd.DataFrame:
-    """The ratings whose user, or item (``column``), has at least ``least`` and at most ``most`` of them."""
-    return ratings[ratings[column].map(ratings[column].value_counts()).between(least, most)]

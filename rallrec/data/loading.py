@@ -1,5 +1,6 @@
 """Data sets by their names."""
 
+import re
 from collections.abc import Callable
 from functools import partial
 from inspect import signature
@@ -11,9 +12,10 @@ from .amazon import META, REVIEWS, amazon_movies
 from .bookcrossing import BX, bookcrossing
 from .dataset import Dataset
 from .generated import tiny
-from .movielens import ML1M, ml_1m, ml_100k
-from .own import ITEMS, RATINGS, own_data
-from .raw import is_here
+from .movielens import ML1M, ML100K_FILES, ml_1m, ml_100k
+from .own import own_data
+from .own_files import ITEMS, RATINGS, is_own
+from .raw import find, is_here
 
 LOADERS: dict[str, Callable[..., Dataset]] = {
     "ml-100k": ml_100k,
@@ -22,6 +24,8 @@ LOADERS: dict[str, Callable[..., Dataset]] = {
     "amazon-movies": amazon_movies,
     "tiny": tiny,
 }
+
+DATASETS = ("ml-100k", "ml-1m", "bookcrossing", "amazon-movies")  # the paper's, and a smaller one that is always here
 
 
 def load(name: str, **options) -> Dataset:
@@ -64,16 +68,35 @@ def missing_files() -> dict[str, str]:
     return out
 
 
+def is_local(name: str) -> bool:
+    """Whether a data set can be read without a download."""
+    if name == "ml-100k":
+        return all(find(name, (file.name,)) for file in ML100K_FILES.values())
+    return name not in missing_files()
+
+
 def own_folder(name: str) -> Path:
     """The folder of a data set of the user's own: a path, or a name in a raw folder.
 
     Raises:
-        InputError: there is none of that name; tells the names that are known.
+        InputError: there is none of that name, or it can't be a data set's name; tells the names that are known.
     """
-    for folder in (Path(name), *(raw / name for raw in raw_dirs())):
-        if (folder / RATINGS).is_file():
-            if folder.resolve().name in LOADERS:
-                raise InputError(f"{folder} has the name of another data set; rename the folder")
-            return folder
+    given = Path(name).expanduser()
+    if given.is_file():
+        raise InputError(f"data set is {name!r}, a file; name its folder, {str(given.parent)!r}")
+    candidates = [given, *(raw / name for raw in raw_dirs())]
+    for folder in filter(is_own, candidates):
+        called = folder.resolve().name
+        if called.lower() in LOADERS:
+            raise InputError(f"{folder} has the name of another data set; rename the folder")
+        if not re.fullmatch(r"\w[\w .-]*(?<![ .])", called):
+            raise InputError(
+                f"{folder}: files are named after the folder, and {called!r} is no name for them; rename it to "
+                f"letters, digits, blanks and .-_"
+            )
+        return folder
+    if folder := next((folder for folder in candidates if folder.is_dir()), None):
+        holds = ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "nothing"
+        raise InputError(f"{folder} has no {RATINGS}; it holds {holds}")
     known = ", ".join(LOADERS)
     raise InputError(f"data set is {name!r}; it must be one of: {known}, or a folder with {RATINGS} and {ITEMS}")

@@ -2,15 +2,20 @@
 
 import io
 import re
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 
 from ..infra.downloads import WheelFile, fetch
 from ..infra.errors import InputError
-from .dataset import EXACT, Dataset, build
-from .raw import Archive, members
-from .text import article_first, one_line
+from ..infra.files import raw_dirs
+from .atomic import atomic_table
+from .dataset import Dataset, build
+from .filters import enough, kept, once
+from .raw import Archive, damaged, decoded, is_here, members
+from .rows import LeftOut
+from .text import article_first, clean_id, one_line
 
 # --- MovieLens-100K, in RecBole's layout ---------------------------------------------------------
 
@@ -29,16 +34,16 @@ ML100K_FILES = {
 
 
 def ml_100k() -> Dataset:
-    paths = {kind: fetch(file, "ml-100k") for kind, file in ML100K_FILES.items()}
-    ratings = read_table(paths["inter"], {"user_id": int, "item_id": int, "rating": float, "timestamp": int})
-    items = read_table(paths["item"], {"item_id": int, "movie_title": str, "release_year": str, "class": str})
-    users = read_table(paths["user"], {"user_id": int, "age": int, "gender": str, "occupation": str, "zip_code": str})
+    """MovieLens-100K. Its files are those expected to the byte (`fetch`), so nothing in them is in doubt."""
+    ratings, items, users = (
+        atomic_table(fetch(ML100K_FILES[kind], "ml-100k")).map(one_line) for kind in ("inter", "item", "user")
+    )
     return build(
         "ml-100k",
-        ratings.rename(columns={"timestamp": "time"}),
+        ratings.rename(columns={"timestamp": "time"}).astype(dict(user_id=int, item_id=int, rating=float, time=int)),
         pd.DataFrame(
             {
-                "item_id": items["item_id"],
+                "item_id": items["item_id"].astype(int),
                 "title": items["movie_title"].map(article_first),
                 "year": items["release_year"].where(items["release_year"].str.fullmatch(r"\d{4}"), ""),
                 "genres": items["class"].str.split().str.join(", ").replace("unknown", ""),
@@ -46,8 +51,8 @@ def ml_100k() -> Dataset:
         ),
         pd.DataFrame(
             {
-                "user_id": users["user_id"],
-                "age": users["age"],
+                "user_id": users["user_id"].astype(int),
+                "age": users["age"].astype(int),
                 "gender": users["gender"].map({"M": "male", "F": "female"}),
                 "occupation": users["occupation"].where(users["occupation"] != "none", ""),
             }
@@ -55,41 +60,6 @@ def ml_100k() -> Dataset:
         item_attributes=("year", "genres"),
         user_attributes=("age", "gender", "occupation"),
     )
-
-
-def read_table(path, columns: dict[str, type]) -> pd.DataFrame:
-    """Read a RecBole table: tab-separated, a header of ``name:type``, no quoting.
-
-    Raises:
-        InputError: names file and line of the first line that has the wrong number of fields or a
-            field that is no (whole) number where one is expected.
-    """
-    try:
-        header, *lines = path.read_text(encoding="utf-8").splitlines()
-    except (UnicodeDecodeError, ValueError) as e:
-        raise InputError(f"{path} is no UTF-8 table ({e}); fetch it again") from e
-    names = [field.split(":")[0] for field in header.split("\t")]
-    if missing := [c for c in columns if c not in names]:
-        raise InputError(f"{path}:1: column {missing[0]!r} is missing; found {', '.join(names)[:80]}")
-    rows = [line.split("\t") for line in lines]
-    for number, row in enumerate(rows, start=2):
-        if len(row) != len(names):
-            raise InputError(f"{path}:{number}: {len(row)} fields where {len(names)} are expected")
-    table = pd.DataFrame(rows, columns=names)[list(columns)]
-    for column, kind in columns.items():
-        if kind is str:
-            table[column] = table[column].map(one_line)
-            continue
-        parsed = pd.to_numeric(table[column], errors="coerce").astype(float)
-        sound = parsed.abs() < EXACT  # false for what is no number
-        if kind is int:
-            sound &= parsed % 1 == 0
-        if not sound.all():
-            row = int(np.argmin(sound))
-            raise InputError(f"{path}:{row + 2}: {column} {table[column][row][:60]!r} is no number")
-        table[column] = parsed.astype(kind)
-    table.attrs["path"] = str(path)
-    return table
 
 
 # --- MovieLens-1M, in the official layout ---------------------------------------------------------
@@ -101,14 +71,20 @@ ML1M = Archive(
     md5="c4d9eecfca2ab87c1945afe126590906",
     members={name: (name,) for name in ("ratings.dat", "movies.dat", "users.dat")},
 )
+OTHERS = ("ratings.csv", "movies.csv", "tags.dat", "u.data", "u.item")  # files of MovieLens's other sizes
+N_RATINGS = 1_000_209  # lines of ratings.dat; a loose file has no checksum that tells of a lost end
+LATEST = 10**11  # seconds; a later time counts something else
+_WHOLE = re.compile(r"[0-9]{1,18}")
+# by the codes of users.dat
+GENDERS = {"M": "male", "F": "female"}
 AGES = {
-    1: "under 18",
-    18: "18 to 24",
-    25: "25 to 34",
-    35: "35 to 44",
-    45: "45 to 49",
-    50: "50 to 55",
-    56: "56 or more",
+    "1": "under 18",
+    "18": "18 to 24",
+    "25": "25 to 34",
+    "35": "35 to 44",
+    "45": "45 to 49",
+    "50": "50 to 55",
+    "56": "56 or more",
 }
 OCCUPATIONS = (
     "",  # "other" or not said
@@ -137,72 +113,124 @@ OCCUPATIONS = (
 
 def ml_1m(like_above: float = 3) -> Dataset:
     """MovieLens-1M: a million ratings of the year 2000. Films that nobody rated are left out."""
+    placed = [path for raw in raw_dirs() for path in (raw / ML1M.dataset).rglob("*")]
+    other = next((path for path in placed if path.name.lower() in OTHERS), None)
+    if other and not is_here(ML1M):
+        raise InputError(
+            f"{other} is of another MovieLens than 1M, which has {', '.join(ML1M.members)}; place those, or "
+            f"{ML1M.name} from {ML1M.url}, in its folder"
+        )
     files = members(ML1M)
-    ratings = _double_colon_numbers(*files["ratings.dat"], ("user_id", "item_id", "rating", "time"))
-    movies = _double_colon(*files["movies.dat"], 3)
-    users = _double_colon(*files["users.dat"], 5)
-    named = [re.fullmatch(r"(.*\S)\s*\((\d{4})\)", title) for _, title, _ in movies]
-    items = pd.DataFrame(
-        {
-            "item_id": [int(i) for i, *_ in movies],
-            "title": [
-                one_line(article_first(m[1] if m else title)) for m, (_, title, _) in zip(named, movies, strict=True)
-            ],
-            "year": [m[2] if m else "" for m in named],
-            "genres": [genres.replace("|", ", ") for *_, genres in movies],
-        }
-    )
-    for number, user in enumerate(users, start=1):
-        if not (user[2].isdecimal() and user[3].isdecimal() and int(user[3]) < len(OCCUPATIONS)):
-            raise InputError(f"{files['users.dat'][0]}:{number}: age or occupation unknown: {'::'.join(user)[:60]!r}")
+    ratings, notes = _ratings(*files["ratings.dat"])
+    if len(ratings) < N_RATINGS:
+        notes.append(f"ratings.dat gives {len(ratings):,} ratings; that of GroupLens, {N_RATINGS:,}.")
+    items, more = _films(*files["movies.dat"])
+    users, last = _viewers(*files["users.dat"])
+    known = ratings["item_id"].isin(items["item_id"])
+    if not known.all():
+        notes.append(f"{(~known).sum():,} ratings of films that movies.dat lacks are left out.")
+    n = known.sum()
+    ratings = ratings[known].sort_values("time", kind="stable")
+    ratings = ratings.drop_duplicates(["user_id", "item_id"], keep="last")
+    if n > len(ratings):
+        notes.append(f"{n - len(ratings):,} ratings of a pair that is rated again later are left out.")
+    enough("ml-1m", ratings, "ratings.dat together with movies.dat")
+    raters = pd.Index(np.unique(ratings["user_id"]), name="user_id")
+    if lacking := (~raters.isin(users.index)).sum():
+        last.append(f"{lacking:,} users have no row in users.dat: their profile is empty.")
     rated = items["item_id"].isin(ratings["item_id"])
-    raters = [
-        row for row, rates in zip(users, np.isin([int(u) for u, *_ in users], ratings["user_id"]), strict=True) if rates
-    ]
     return build(
         "ml-1m",
         ratings,
         items[rated],
-        pd.DataFrame(
-            {
-                "user_id": [int(u) for u, *_ in raters],
-                "age": [AGES.get(int(age), "") for _, _, age, *_ in raters],
-                "gender": [{"M": "male", "F": "female"}.get(gender, "") for _, gender, *_ in raters],
-                "occupation": [OCCUPATIONS[int(job)] for _, _, _, job, _ in raters],
-            }
-        ),
+        users.reindex(raters, fill_value="").reset_index(),
         like_above=like_above,
         item_attributes=("year", "genres"),
         user_attributes=("age", "gender", "occupation"),
-        notes=(f"{(~rated).sum():,} of {len(items):,} listed films have no rating and are left out.",),
+        notes=(
+            f"{(~rated).sum():,} of {len(items):,} listed films have no rating and are left out.",
+            *(*notes, *more, *last, *damaged(items["title"])),
+        ),
     )
 
 
-def _double_colon(where: str, content: bytes, n_fields: int) -> list[list[str]]:
-    """Rows of a ``::``-separated latin-1 file, the first field a whole number."""
-    rows = [line.split("::") for line in content.decode("latin-1").splitlines()]
-    for number, row in enumerate(rows, start=1):
-        if len(row) != n_fields or not row[0].isdecimal():
-            raise InputError(
-                f"{where}:{number}: {'::'.join(row)[:60]!r} has not {n_fields} fields that begin with an id"
-            )
-    return rows
+def _ratings(where: str, content: bytes) -> tuple[pd.DataFrame, list[str]]:
+    """The ratings that can be right, and what was left out."""
+    left_out, names = LeftOut(where, "rows of ratings.dat"), ["user_id", "item_id", "rating", "time"]
+    table = _numbers(content, len(names))
+    if table is None:  # the slow way finds the lines
+        rows = {}
+        for number, line, fields in _rows(decoded(content, "latin-1")[0]):
+            fields = [clean_id(field) for field in fields]
+            if len(fields) == len(names) and all(_WHOLE.fullmatch(field) for field in fields):
+                rows[number] = [int(field) for field in fields]
+            else:
+                left_out.add(number, f"{line[:60]!r} is not 4 whole numbers of at most 18 digits with '::' between")
+        table = pd.DataFrame(list(rows.values()), index=list(rows), columns=range(len(names)), dtype=np.int64)
+    table.columns = names
+    return kept(
+        table,
+        left_out,
+        [
+            ("rating", table["rating"].between(1, 5), "is off the scale 1 to 5"),
+            ("time", table["time"] < LATEST, "is no number of seconds"),
+        ],
+    )
 
 
-def _double_colon_numbers(where: str, content: bytes, names: tuple[str, ...]) -> pd.DataFrame:
-    """A ``::``-separated table of whole numbers."""
-    if not content.translate(None, b"0123456789: \r\n"):  # pandas takes True for 1, and rounds large numbers beside 5.0
-        try:
-            table = pd.read_csv(io.BytesIO(content.replace(b"::", b"\t")), sep="\t", header=None, dtype=np.int64)
-            if table.shape[1] == len(names):
-                return table.set_axis(list(names), axis=1)
-        except (ValueError, OverflowError, pd.errors.ParserError):
-            pass  # the slow way finds the line
-    for number, line in enumerate(content.decode("latin-1").splitlines(), start=1):
-        fields = line.split("::")
-        if line.strip() and (len(fields) != len(names) or not all(re.fullmatch(r" *\d{1,18} *", f) for f in fields)):
-            raise InputError(
-                f"{where}:{number}: {line[:60]!r} is not {len(names)} whole numbers of at most 18 digits "
-                f"with '::' between"
-            )
-    raise InputError(f"{where}: no table of {len(names)} columns; fetch the file again")
+def _numbers(content: bytes, n_fields: int) -> pd.DataFrame | None:
+    """A ``::``-separated table by its line numbers, the fast way; None if it is not whole numbers throughout."""
+    if content.translate(None, b"0123456789: \r\n"):  # pandas takes True for 1, and rounds large numbers beside 5.0
+        return None
+    try:
+        table = pd.read_csv(io.BytesIO(content.replace(b"::", b"\t")), sep="\t", header=None, dtype=np.int64)
+    except (ValueError, OverflowError, pd.errors.ParserError):
+        return None
+    if table.shape != (content.rstrip().count(b"\n") + 1, n_fields):  # pandas counts no blank lines
+        return None
+    return table.set_axis(range(1, len(table) + 1))
+
+
+def _films(where: str, content: bytes) -> tuple[pd.DataFrame, list[str]]:
+    """The items, and what was left out or mended."""
+    left_out, rows, notes = LeftOut(where, "rows of movies.dat"), [], []
+    text, other = decoded(content, "latin-1")
+    if other:
+        notes.append("movies.dat is UTF-8, not latin-1 as GroupLens writes it, and read as such.")
+    for number, line, fields in _rows(text):
+        film = clean_id(fields[0])
+        if len(fields) != 3 or not _WHOLE.fullmatch(film):
+            left_out.add(number, f"{line[:60]!r} has not 3 fields that begin with an id")
+        elif not (title := one_line(fields[1])):
+            left_out.add(number, "the title is empty")
+        else:
+            dated = re.fullmatch(r"(.*\S)\s*\((\d{4})\)", title)
+            title, year = dated.groups() if dated else (title, "")
+            rows.append((int(film), article_first(title), year, one_line(fields[2]).replace("|", ", ")))
+    notes += left_out.notes(len(rows) + len(left_out.rows))
+    table, more = once(pd.DataFrame(rows, columns=["item_id", "title", "year", "genres"]), "item_id", "films")
+    return table, [*notes, *more]
+
+
+def _viewers(where: str, content: bytes) -> tuple[pd.DataFrame, list[str]]:
+    """Users' profiles by their ids, and what was left out."""
+    left_out, rows = LeftOut(where, "rows of users.dat"), []
+    jobs = {str(code): job for code, job in enumerate(OCCUPATIONS)}
+    for number, line, fields in _rows(decoded(content, "latin-1")[0]):
+        user, *profile = map(clean_id, fields)
+        if len(fields) != 5 or not _WHOLE.fullmatch(user):
+            left_out.add(number, f"{line[:60]!r} has not 5 fields that begin with an id")
+        elif profile[0] not in GENDERS or profile[1] not in AGES or profile[2] not in jobs:
+            left_out.add(number, f"gender, age or occupation unknown: {line[:60]!r}")
+        else:
+            rows.append((int(user), AGES[profile[1]], GENDERS[profile[0]], jobs[profile[2]]))
+    notes = left_out.notes(len(rows) + len(left_out.rows))
+    table, more = once(pd.DataFrame(rows, columns=["user_id", "age", "gender", "occupation"]), "user_id", "users")
+    return table.set_index("user_id"), [*notes, *more]
+
+
+def _rows(text: str) -> Iterator[tuple[int, str, list[str]]]:
+    """Number, text and fields of every line that is not blank."""
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            yield number, line.removesuffix("\r"), line.removesuffix("\r").split("::")

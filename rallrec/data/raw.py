@@ -1,15 +1,23 @@
 """Raw files of data sets: found where the user put them, else downloaded from their distributor."""
 
+import codecs
 import gzip
 import hashlib
+import io
 import os
+import re
 import struct
 import urllib.error
 import urllib.request
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
+
+import pandas as pd
 
 from ..infra.errors import InputError
 from ..infra.files import alone, data_dir, raw_dirs
@@ -39,11 +47,16 @@ class Archive:
 
 
 def find(dataset: str, names: tuple[str, ...]) -> Path | None:
-    """The first of ``names`` that lies in a raw folder: ``<raw>/<dataset>/``, a folder in it, or ``<raw>/``."""
+    """The first of ``names`` that lies in a raw folder: ``<raw>/<dataset>/``, a folder in it, or ``<raw>/``.
+
+    Capitals don't count, but a name in the right ones comes first.
+    """
     for raw in raw_dirs():
-        for name in names:
-            for path in (raw / dataset / name, *sorted((raw / dataset).glob(f"*/{name}")), raw / name):
-                if path.is_file():
+        folders = (raw / dataset, *sorted(p for p in (raw / dataset).glob("*") if p.is_dir()), raw)
+        files = [p for folder in folders for p in sorted(folder.glob("*")) if p.is_file()]
+        for same in (str, str.lower):
+            for name in names:
+                if path := next((p for p in files if same(p.name) == same(name)), None):
                     return path
     return None
 
@@ -65,35 +78,114 @@ def is_here(archive: Archive) -> bool:
 
 def _zips(archive: Archive) -> list[Path]:
     """Zip archives in the data set's raw folders, whatever their names, where the archive is one."""
-    return [p for raw in raw_dirs() for p in sorted((raw / archive.dataset).glob("*.zip")) if archive.members]
+    files = [p for raw in raw_dirs() for p in sorted((raw / archive.dataset).glob("*")) if archive.members]
+    return [p for p in files if p.suffix.lower() == ".zip" and p.is_file()]
 
 
 def members(archive: Archive) -> dict[str, tuple[str, bytes]]:
     """Each needed member: where it comes from, for messages, and its bytes.
 
-    Taken from loose files, else from any zip archive in the data set's folder, else downloaded.
+    Taken from loose files, else from the archive or any zip archive in the data set's folder, else downloaded.
 
     Raises:
         InputError: a file is missing, truncated or altered.
     """
     loose = {key: find(archive.dataset, names) for key, names in archive.members.items()}
     if all(loose.values()):
-        return {key: (str(path), path.read_bytes()) for key, path in loose.items()}
-    path = next(iter(_zips(archive)), None) or located(archive)
+        return {key: (str(path), _content(path)) for key, path in loose.items()}
+    named = find(archive.dataset, (archive.name, *archive.names))
+    mend = f"fetch {archive.name} from {archive.url}"
+    path = named or next(iter(_zips(archive)), None)
+    if not path and (some := next(filter(None, loose.values()), None)):
+        lacking = next(archive.members[key] for key in loose if not loose[key])
+        raise InputError(f"{some.parent} holds {some.name} but no {' or '.join(lacking)}; place it there, or {mend}")
+    path = path or download(archive)
+    content = _content(path)
+    _no_web_page(path, content[:100], mend)
     try:
-        with zipfile.ZipFile(path) as z:
-            inside = {Path(name).name: name for name in z.namelist()}
-            out = {}
-            for key, names in archive.members.items():
-                found = next((inside[name] for name in names if name in inside), None)
-                if found is None:
-                    raise InputError(f"{path} holds no {' or '.join(names)}; fetch {archive.name} from {archive.url}")
-                out[key] = f"{path}/{found}", z.read(found)  # checks the member's CRC; nothing is written to disk
-            return out
+        return _unpacked(str(path), content, archive, mend)
     except InputError:
         raise
     except (*DAMAGED, OSError, RuntimeError, ValueError, struct.error) as e:  # what a flipped bit can make of a zip
+        raise InputError(f"{path} is truncated or altered ({e}); delete it and run again, or {mend}") from e
+
+
+def _unpacked(where: str, content: bytes, archive: Archive, mend: str) -> dict[str, tuple[str, bytes]]:
+    """The needed members of a zip archive, or of the one archive inside it."""
+    with zipfile.ZipFile(io.BytesIO(content)) as z:
+        inside = [name for name in z.namelist() if not name.startswith("__MACOSX/")]
+        out = {}
+        for key, names in archive.members.items():
+            found = [[i for i in inside if Path(i).name.lower() == name.lower()] for name in names]
+            found = next(filter(None, found), [])
+            packed = [i for i in inside if i.lower().endswith(".zip")]
+            if not found and len(packed) == 1:
+                return _unpacked(f"{where}/{packed[0]}", z.read(packed[0]), archive, mend)
+            if not found:
+                files = ", ".join([i for i in inside if not i.endswith("/")][:4]) or "nothing"
+                raise InputError(f"{where} holds no {' or '.join(names)}, but {files}; {mend}")
+            if len(found) > 1:
+                raise InputError(f"{where} holds {found[0]} and {found[1]}; keep one")
+            out[key] = f"{where}/{found[0]}", z.read(found[0])  # checks the member's CRC; nothing is written to disk
+        return out
+
+
+def _no_web_page(path: Path, head: bytes, mend: str) -> None:
+    """Refuse what a server sends, and a browser saves, where there is no such file."""
+    if head.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"<":
+        raise InputError(f"{path} is a web page that was saved under this name; delete it and {mend}")
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as e:
+        raise InputError(f"{path} can't be read ({e.strerror})") from e
+
+
+def decoded(content: bytes, encoding: str) -> tuple[str, bool]:
+    """A file's text, and whether it is UTF-8 where its distributor's file is in another encoding.
+
+    Args:
+        encoding: the distributor's; bytes that have no meaning in it become U+FFFD.
+    """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16", errors="replace"), False
+    content = content.removeprefix(codecs.BOM_UTF8)
+    try:
+        return content.decode("utf-8"), not content.isascii()
+    except UnicodeDecodeError:
+        return content.decode(encoding, errors="replace"), False
+
+
+def damaged(titles: pd.Series) -> list[str]:
+    """A sentence on titles in which a file holds letters that can't be known any more, if there are any."""
+    bad = titles[titles.str.contains(_DAMAGED)]
+    some = f"{len(bad):,} of {len(titles):,} titles have letters that the file holds damaged, such as "
+    return [f"{some}{bad.iloc[0][:80]!r}."] if len(bad) else []
+
+
+# what UTF-8 becomes if it is taken for cp1252, a letter's first byte perhaps "?"; and what nothing could be made of
+_DAMAGED = re.compile("[ÃÂ?][\u0080-\u00bf]|[ÃÂ][?\u0152-\u2122]|\ufffd")
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """A file to be read: unpacked if it is gzip, whatever its name says.
+
+    Raises:
+        InputError: it can't be read, or turns out to be damaged while it is.
+    """
+    try:
+        with open(path, "rb") as f:
+            head = f.read(100)
+        _no_web_page(path, head, "fetch the file again")
+        with gzip.open(path) if head[:2] == b"\x1f\x8b" else open(path, "rb") as f:
+            yield f
+    except DAMAGED as e:
         raise InputError(f"{path} is truncated or altered ({e}); delete it and run again") from e
+    except OSError as e:
+        raise InputError(f"{path} can't be read ({e.strerror or e})") from e
 
 
 def download(archive: Archive) -> Path:

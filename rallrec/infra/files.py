@@ -11,18 +11,38 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from .errors import InputError
+
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def given(variable: str, default: Path | None = None) -> Path | None:
+    """The folder that an environment variable names, a relative one seen from the working directory.
+
+    A notebook opened by hand has another one than the command that opened it, so a folder that is not there is looked
+    for in the repository, too.
+    """
+    if not (value := os.environ.get(variable)):
+        return default
+    path = Path(value).expanduser()
+    return ROOT / path if not path.exists() and (ROOT / path).exists() else path
 
 
 def data_dir() -> Path:
     """The git-ignored folder of downloads, converted models and the cache (``RALLREC_DATA``)."""
-    return Path(os.environ.get("RALLREC_DATA", ROOT / "data"))
+    return given("RALLREC_DATA", ROOT / "data")
 
 
 def raw_dirs() -> list[Path]:
-    """Folders searched, in this order, for raw files that the user already has (``RALLREC_RAW``)."""
-    own = os.environ.get("RALLREC_RAW")
-    return ([Path(own)] if own else []) + [data_dir() / "raw"]
+    """Folders searched, in this order, for raw files that the user already has (``RALLREC_RAW``).
+
+    Raises:
+        InputError: ``RALLREC_RAW`` names no folder.
+    """
+    own = given("RALLREC_RAW")
+    if own and not own.is_dir():
+        raise InputError(f"RALLREC_RAW is {own}, which is no folder; name the one above the data sets, or unset it")
+    return ([own] if own else []) + [data_dir() / "raw"]
 
 
 def published_dir() -> Path:

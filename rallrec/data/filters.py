@@ -1,0 +1,61 @@
+"""Which rows stay: those that can be right, then those of users and items with enough of them."""
+
+import numpy as np
+import pandas as pd
+
+from ..infra.errors import InputError, at_least
+from .rows import LeftOut
+
+
+def kept(
+    table: pd.DataFrame, left_out: LeftOut, checks: list[tuple[str, pd.Series, str]]
+) -> tuple[pd.DataFrame, list[str]]:
+    """The rows that pass all checks, and what was left out.
+
+    Args:
+        table: indexed by the line in its file. left_out: of the same file, with what could not be read.
+        checks: a column, bool [n_rows] whether its values can be right, and what is said of one that can't.
+
+    Raises:
+        InputError: too many rows are left out.
+    """
+    n_rows = len(table) + len(left_out.rows)
+    for column, sound, said in checks:
+        for line, value in table[column][~sound].items():
+            left_out.add(line, f"{column} {str(value)[:60]!r} {said}")
+    return table[~table.index.isin(list(left_out.rows))], left_out.notes(n_rows)
+
+
+def once(table: pd.DataFrame, column: str, what: str) -> tuple[pd.DataFrame, list[str]]:
+    """The first row of each id in ``column``, and how many others there are."""
+    again = table[column].duplicated()
+    return table[~again], [f"{again.sum():,} {what} are listed again: the first row stays."] if again.any() else []
+
+
+def rated_between(ratings: pd.DataFrame, column: str, least: int, most: float = np.inf) -> pd.DataFrame:
+    """The ratings whose user, or item (``column``), has at least ``least`` and at most ``most`` of them."""
+    return ratings[ratings[column].map(ratings[column].value_counts()).between(least, most)]
+
+
+def enough(name: str, ratings: pd.DataFrame, what: str) -> pd.DataFrame:
+    """``ratings``, if they are worth a study: by two users or more, of two items or more.
+
+    Args:
+        name: the data set's. what: made them what they are, for the message.
+
+    Raises:
+        InputError: they are not.
+    """
+    users, items = (ratings[column].nunique() for column in ("user_id", "item_id"))
+    if users < 2 or items < 2:
+        left = f"{users} user{'s' * (users != 1)} and {items} item{'s' * (items != 1)}" if users else "no rating"
+        raise InputError(f"{name}: {what} leaves {left}; at least 2 users and 2 items are needed")
+    return ratings
+
+
+def limits(what: str, value: tuple[int, int]) -> tuple[int, int]:
+    """A fewest and a most as whole numbers; `InputError` if they aren't, or if nothing can lie between them."""
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise InputError(f"{what} is {value!r}; it must be two whole numbers, the fewest and the most")
+    least = at_least(f"{what}[0]", value[0], 0)
+    return least, at_least(f"{what}[1]", value[1], max(least, 1))
