@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,18 +16,18 @@ import pandas as pd
 from .data.loading import load
 from .data.split import Samples, Split, split
 from .evaluation.metrics import auc, results_table
-from .infra.errors import InputError, at_least, one_of
+from .infra.errors import InputError, at_least, one_of, within
 from .llm.base import LanguageModel
 from .llm.opening import language_model
 from .profiles import Profile, profile
 from .readers import named  # noqa: F401 - registers the readers
-from .readers.adapter import Adapter, adapter
+from .readers.adapter import Adapter, adapter, which
 from .readers.base import READERS
 from .readers.conventional import baseline, tuned
 from .readers.prompts import Details
 from .representations.alignment import train_alignment
-from .representations.lightgcn import train_lightgcn
-from .representations.mixture import REPRESENTATIONS, Recipe, principal_components
+from .representations.lightgcn import EDGES, MOST_LAYERS, train_lightgcn
+from .representations.mixture import REPRESENTATIONS, Recipe, principal_components, weights_of_parts
 from .representations.text import describe, plain
 from .retrieval.learned import COMPARED, LearnedReranker, learn_reranker
 from .retrieval.retrieve import Representation, Shown, retrieve, shifted
@@ -49,6 +50,9 @@ class Choice:
         recent: share of recent items under ``rerank``; None is its third.
         weights: of the parts of a mixture (text, collaborative, aligned in ``mix3``); None weighs them alike.
         layers, edges: of LightGCN. temperature: of the alignment. None takes the profile's.
+
+    Raises:
+        InputError: a number that is none, or out of its range. Names are looked up when the choice is used.
     """
 
     representation: str = "mix3"
@@ -60,6 +64,21 @@ class Choice:
     layers: int | None = None
     edges: str | None = None
     temperature: float | None = None
+
+    def __post_init__(self):
+        if self.k is not None:
+            at_least("k", self.k, 1)
+        if self.recent is not None:
+            within("recent", self.recent, 0, 1)
+        if self.weights is not None:
+            object.__setattr__(self, "weights", weights_of_parts(self.weights))
+        if self.layers is not None:
+            at_least("layers", self.layers, 0)
+            within("layers", self.layers, 0, MOST_LAYERS)
+        if self.edges is not None:
+            one_of("edges", self.edges, EDGES)
+        if self.temperature is not None:
+            within("temperature", self.temperature, 0, above=True)
 
     def command(self, dataset: str, extra: str = "") -> str:
         """The command line that makes this row; ``extra`` is the file that registers what is one's own in it."""
@@ -118,10 +137,21 @@ class Study:
     _retrieved: dict[Hashable, Shown] = field(default_factory=dict, repr=False)
     _used: set[str] = field(default_factory=set, repr=False)  # parts asked for, see `items`
 
+    def __post_init__(self):
+        at_least("seed", self.seed, 0)
+        if self.n_asked is not None:
+            at_least("n_asked", self.n_asked, 1)
+
     @classmethod
     def of(cls, dataset: str, llm: str, profile_name: str = "quick", seed: int = 0, **options) -> "Study":
-        """A study from names, as the command line gives them; ``options`` are other attributes."""
-        return cls(split(load(dataset)), language_model(llm), profile(profile_name), seed, **options)
+        """A study from names, as the command line gives them; ``options`` are other attributes.
+
+        Raises:
+            InputError: an unknown name, a seed below 0, or another attribute out of its range.
+        """
+        size = profile(profile_name)
+        at_least("seed", seed, 0)  # before the LLM is fetched
+        return cls(split(load(dataset)), language_model(llm), size, seed, **options)
 
     def remember(self, key: Hashable, make: Callable):
         """What ``make()`` gave when it was first asked for under this key."""
@@ -222,7 +252,8 @@ class Study:
 
     def asked(self, part: str = "test") -> Samples:
         """The samples that readers with an LLM judge, drawn at random, the same for all of them."""
-        n = {"test": self.n_asked or self.size.ablation_samples, "valid": self.size.valid_samples}
+        on_test = self.size.ablation_samples if self.n_asked is None else self.n_asked
+        n = {"test": on_test, "valid": self.size.valid_samples}
         everyone = self.samples(part)
         return self.remember(("asked", part), lambda: everyone.take(everyone.draw(n[part], self.seed)))
 
@@ -276,6 +307,15 @@ class Study:
 
     def adapter_of(self, seed: int, borrow: str | None = None) -> Adapter:
         """The adapter that is trained with a seed."""
+        return adapter(*self._adapter_wanted, borrow, **self.size.adapter, seed=at_least("seed", seed, 0))
+
+    @property
+    def adapter_at_hand(self) -> Path | None:
+        """The folder of the adapter, if it needn't be trained."""
+        return which(*self._adapter_wanted, self.size.borrow, **self.size.adapter, seed=self.seed)
+
+    @property
+    def _adapter_wanted(self) -> tuple:
         size = self.size
         made_of = dict(representation=METHOD.representation, lightgcn=size.lightgcn, alignment=size.alignment)
         made_of |= dict(learned_k=size.llm_k, seed=self.seed)
@@ -283,7 +323,7 @@ class Study:
         def show(order: str, samples: Samples, k: int) -> Shown:
             return self.shown(Choice(selector=order), samples, k)
 
-        return adapter(self.split, show, made_of, self.llm, borrow, **size.adapter, seed=seed)
+        return self.split, show, made_of, self.llm
 
     @cached_property
     def adapted(self) -> tuple[LanguageModel, Details]:
@@ -304,12 +344,16 @@ class Study:
         return self.remember(("tuned", model), lambda: tuned(model, self.split, grid, self.seed, self.device))
 
     def with_best_k(self, choice: Choice) -> Choice:
-        """The choice with the K whose vote has the highest AUC on validation samples."""
+        """The choice with the K whose vote has the highest AUC on validation samples.
 
-        def of(k: int) -> float:
-            return self.auc(replace(choice, reader="vote", k=k), "valid")
+        The profile's K, where these are all liked or none is, and so have no AUC.
+        """
 
-        return replace(choice, k=self.remember(("best k", *choice.identity), lambda: max(self.size.curve_k, key=of)))
+        def best() -> int:
+            aucs = [self.auc(replace(choice, reader="vote", k=k), "valid") for k in self.size.curve_k]
+            return self.size.k if np.isnan(aucs).all() else self.size.curve_k[int(np.nanargmax(aucs))]
+
+        return replace(choice, k=self.remember(("best k", *choice.identity), best))
 
     def predict(self, choice: Choice, part: str = "test", of: Samples | None = None) -> np.ndarray:
         """P(like) by the choice's reader.
@@ -421,6 +465,8 @@ def rows_of(some: Samples, among: Samples, reader: str) -> np.ndarray:
     Raises:
         InputError: the reader does not judge one of them.
     """
+    if not len(among):
+        raise InputError(f"reader {reader!r} judges no sample of this part")
     order = np.argsort(among.position)
     at = order[np.minimum(np.searchsorted(among.position[order], some.position), len(order) - 1)]
     if (missing := among.position[at] != some.position).any():

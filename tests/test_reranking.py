@@ -9,16 +9,20 @@ from rallrec.data.dataset import build
 from rallrec.data.split import Samples
 
 
-def one_user(n: int, similar: list[int]):
-    """A user with n ratings in a row and a target; item i is the similar[i]-th most similar to the target."""
-    ids = np.arange(n + 1)
+def one_user(n: int, similar: list[int], alone: bool = False):
+    """A user with n ratings in a row and a target; item i is the similar[i]-th most similar to the target.
+
+    Another user has 20 ratings of other items, so that there are longer histories, unless ``alone``.
+    """
+    more = 0 if alone else 20
+    ids = np.arange(n + 1 + more)
     data = build(
         "one",
-        pd.DataFrame({"user_id": 0, "item_id": ids, "rating": 3, "time": ids}),
+        pd.DataFrame({"user_id": (ids > n).astype(int), "item_id": ids, "rating": 3, "time": ids}),
         pd.DataFrame({"item_id": ids, "title": [f"t{i}" for i in ids]}),
-        pd.DataFrame({"user_id": [0]}),
+        pd.DataFrame({"user_id": [0, 1]}),
     )
-    angle = np.array([*similar, -1]) * 0.1 + 0.1
+    angle = np.array([*similar, -1, *[0] * more]) * 0.1 + 0.1
     return Samples(data, np.array([n])), np.stack([np.cos(angle), np.sin(angle)], 1).astype(np.float32)
 
 
@@ -68,7 +72,7 @@ def test_share_of_recent_items():
     samples, items = TEN
     assert rr.select(samples, "rerank", items, 6, recent=0).position[0].tolist() == [9, 8, 6, 3, 1, 0]
     assert rr.select(samples, "rerank", items, 6, recent=1).position[0].tolist() == [4, 5, 6, 7, 8, 9]
-    with pytest.raises(rr.InputError, match="a share from 0 to 1"):
+    with pytest.raises(rr.InputError, match="at least 0 and at most 1"):
         rr.rerank(rr.retrieve(samples, items, 3), 1.2)
 
 
@@ -81,6 +85,17 @@ def test_rerank_shows_k_distinct_items_of_the_history(tiny_split, embedding, k):
         assert len(set(real)) == len(real) == min(k, n)
         assert ((real < position) & (real >= position - n)).all()
         assert (row[len(real) :] == -1).all()
+
+
+@pytest.mark.parametrize("selector", ["high", "sequential", "recent", "rerank"])
+@pytest.mark.parametrize("k", [6, 7, 8, 19, 10_000])
+def test_k_beyond_the_longest_history_shows_the_same_without_padding(selector, k):
+    similar = [2, 1, 3, 0, 4]
+    (samples, items), (alone, its) = one_user(5, similar), one_user(5, similar, alone=True)
+    padded, shown = rr.select(samples, selector, items, k).position, rr.select(alone, selector, its, k).position
+    assert shown.tolist() == padded[:, :5].tolist()
+    assert padded.shape[1] == min(k, 19)
+    assert (padded[:, 5:] == -1).all()
 
 
 def test_unknown_selector_and_missing_representation(tiny_split):

@@ -79,7 +79,7 @@ class Samples:
     def draw(self, n: int, seed: int = 0) -> np.ndarray:
         """Rows of ``n`` samples drawn without replacement, in order; all of them where there are fewer."""
         at_least("sample size", n, 1)
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(at_least("seed", seed, 0))
         return np.sort(rng.permutation(len(self))[:n])
 
 
@@ -186,16 +186,17 @@ def split(
         protocol: ``strict`` (nothing of the future anywhere), ``released`` (what the released code
             does), or a `Protocol` with some of its switches.
         min_history: a sample needs this many earlier ratings of its user; by default 5, without time 4.
-        parts: shares of training, validation and test.
+        parts: shares of training, validation and test, whole numbers.
         seed: of the division of users.
 
     Raises:
-        InputError: an unknown protocol, or too few samples to split.
+        InputError: an unknown protocol, parts that leave one of the three without a sample, or too few samples.
     """
     if not isinstance(protocol, Protocol):
         one_of("protocol", protocol, PROTOCOLS)
         protocol = PROTOCOLS[protocol]
     least = at_least("min_history", (5 if data.timed else 4) if min_history is None else min_history, 1)
+    parts, seed = _shares(parts), at_least("seed", seed, 0)
     n_earlier = np.arange(data.n_ratings) - data.start[data.user]
     if data.timed:
         samples = data.by_time[n_earlier[data.by_time] >= least]
@@ -206,6 +207,9 @@ def split(
         raise InputError(f"{data.name}: {len(samples)} samples with {least} earlier ratings; too few to split")
     cuts = np.cumsum([len(samples) * part // sum(parts) for part in parts[:2]])
     train, valid, test = (Samples(data, part) for part in np.split(samples, cuts))
+    if not (len(train) and len(valid) and len(test)):
+        said = f"{len(train)} to train, {len(valid)} to validate and {len(test)} to test"
+        raise InputError(f"{data.name}: of {len(samples)} samples, parts {parts} leave {said}; give each more")
     if data.timed:  # ratings before the first validation sample
         train_ratings = np.flatnonzero(data.rank < data.rank[valid.position[0]])
     else:
@@ -220,6 +224,15 @@ def split(
         test.take(np.arange(min(len(test), CHOSEN_ON))) if protocol.chosen_on_test else valid,
         protocol,
     )
+
+
+def _shares(parts: tuple[int, int, int]) -> tuple[int, int, int]:
+    """The shares of a split, checked."""
+    try:
+        train, valid, test = (at_least("part", part, 1) for part in parts)
+    except (TypeError, ValueError) as e:
+        raise InputError(f"parts are {parts!r}; give three whole numbers of at least 1, such as (8, 1, 1)") from e
+    return train, valid, test
 
 
 def _all_but_one(data: Dataset, seed: int) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ..data.split import Samples
-from .metrics import METRICS, columns, compare, verdict
+from .metrics import METRICS, columns, compare, interval, verdict
 
 CLAIM = {1: "holds", 0: "can't be told", -1: "does not hold"}  # by `verdict` of the difference
 FINDING = {  # of a row that changes the full method
@@ -38,8 +38,8 @@ def finding(row) -> str:
 
 
 def change(row) -> str:
-    """A row's ``difference`` and its interval, with their signs."""
-    return f"{row.difference:+.3f} [{row.difference_low:+.3f}, {row.difference_high:+.3f}]"
+    """A row's ``difference`` and its interval, with their signs; see `metrics.interval`."""
+    return interval(row.difference, row.difference_low, row.difference_high, "+")
 
 
 def keyed(table: pd.DataFrame, columns: str | Sequence[str] = METRICS) -> dict:

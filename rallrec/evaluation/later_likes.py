@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..data.split import Split
+from ..infra.errors import at_least
 from .metrics import recalls
 
 CUTS = (10, 50)
@@ -43,13 +44,14 @@ def find(
         representations: [n_items, d] each.
 
     Returns:
-        Columns ``representation`` (chance is one), ``popularity``, ``cut``, ``recall``, ``ndcg``, ``users``.
+        Columns ``representation`` (chance is one), ``popularity``, ``cut``, ``recall``, ``ndcg``, ``users``. A slice
+        without a later like, or with fewer items than twice a cut, has no row: there may be none at all.
     """
     data = split.data
     past, later, users = later_likes(split)
     raters = np.bincount(data.item[split.train_ratings], minlength=data.n_items)
     rated = _items(data, split.train_ratings, users)
-    noise = np.random.default_rng(seed).random((len(users), data.n_items), dtype=np.float32)
+    noise = np.random.default_rng(at_least("seed", seed, 0)).random((len(users), data.n_items), dtype=np.float32)
     scores = {"chance": noise} | {name: _scores(x, past) for name, x in representations.items()}
     rows = []
     for popularity, (low, high) in POPULARITY.items():
@@ -69,14 +71,15 @@ def find(
                 dict(representation=name, popularity=popularity, cut=cut, **at, users=int(some.sum()))
                 for cut, at in _at_cuts(allowed, wanted[some], sensible).items()
             ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["representation", "popularity", "cut", "recall", "ndcg", "users"])
 
 
 def _scores(x: np.ndarray, past: list[np.ndarray]) -> np.ndarray:
     """Cosine of each user's mean of liked items with each item, float32 [n_users, n_items]."""
     x = x - x.mean(0)  # text embeddings share one large component, which says nothing
     unit = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
-    return np.stack([unit[items].mean(0) for items in past]) @ unit.T
+    means = [unit[items].mean(0) for items in past]
+    return np.stack(means) @ unit.T if means else np.zeros((0, len(x)), x.dtype)
 
 
 def _at_cuts(score: np.ndarray, wanted: np.ndarray, cuts: tuple[int, ...]) -> dict[int, dict[str, float]]:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..data.split import Samples
-from ..infra.errors import InputError
+from ..infra.errors import InputError, at_least, one_of
 
 METRICS = ("auc", "log_loss", "accuracy", "calibration_error")
 BINS = 10  # of the calibration error, of equal counts
@@ -33,7 +33,13 @@ class Estimate:
         return verdict(self.low, self.high)
 
     def __str__(self) -> str:
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+        return interval(self.value, self.low, self.high)
+
+
+def interval(value: float, low: float, high: float, sign: str = "") -> str:
+    """``value [low, high]``, or a dash where nothing could be measured; ``sign`` may be ``+``."""
+    written = ["–" if np.isnan(x) else f"{x:{sign}.3f}" for x in (value, low, high)]
+    return written[0] if np.isnan(value) else f"{written[0]} [{written[1]}, {written[2]}]"
 
 
 def verdict(low: float, high: float) -> int:
@@ -59,6 +65,7 @@ def recalls(top: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 def evaluate(samples: Samples, p: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Estimate]:
     """The three metrics of the paper (section 3) and the calibration error, each with a 95 % interval.
 
+    AUC is NaN where all samples are liked, or none; every interval where they are of one user, who can't be resampled.
     Sampling noise adds to a calibration error, in a replicate more than in the sample: its interval lies high.
 
     Args:
@@ -66,7 +73,7 @@ def evaluate(samples: Samples, p: np.ndarray, resamples: int = RESAMPLES, seed: 
         resamples: bootstrap replicates; each draws as many users as there are, with replacement.
 
     Raises:
-        InputError: ``p`` has another length, or values that are no probabilities.
+        InputError: no samples, or ``p`` has another length, or values that are no probabilities.
     """
     p = _probabilities(samples, p)
     user, drawn = resampled_users(samples.user, resamples, seed)
@@ -87,11 +94,16 @@ def compare(
 
     Args:
         rows, other_rows: bool [n_samples], where ``p`` and where ``other`` is judged; by default everywhere.
+
+    Raises:
+        InputError: as for `evaluate`.
     """
     user, drawn = resampled_users(samples.user, resamples, seed)
 
     def metrics(p: np.ndarray, rows: np.ndarray | None) -> dict[str, np.ndarray]:
-        judged = np.ones(len(samples), bool) if rows is None else rows
+        judged = np.ones(len(samples), bool) if rows is None else np.asarray(rows)
+        if judged.dtype != bool or judged.shape != (len(samples),):
+            raise InputError(f"rows are {judged.dtype} {judged.shape}; {len(samples)} samples need a truth value each")
         return _metrics(samples.liked[judged], _probabilities(samples, p)[judged], user[judged], drawn)
 
     a, b = metrics(p, rows), metrics(other, other_rows)
@@ -104,7 +116,12 @@ def results_table(
     """One row a prediction: metrics with intervals, and the AUC's paired difference to ``baseline``.
 
     Columns: ``method``, each metric with ``_low`` and ``_high``, ``difference`` (likewise), ``n``.
+
+    Raises:
+        InputError: as for `evaluate`, or a baseline without a prediction.
     """
+    if baseline is not None:
+        one_of("baseline", baseline, predictions)
     user, drawn = resampled_users(samples.user, resamples, 0)
     metrics = {m: _metrics(samples.liked, _probabilities(samples, p), user, drawn) for m, p in predictions.items()}
     rows = []
@@ -128,12 +145,16 @@ def resampled_users(user: np.ndarray, resamples: int, seed: int) -> tuple[np.nda
 
     Returns:
         int64 [n_samples] and float64 [1 + resamples, n_users]: in the first row each user once, in the
-        others as many users as there are, drawn with replacement.
+        others as many users as there are, drawn with replacement; NaN where there is one user, since no
+        draw of them differs.
     """
+    if not len(user):
+        raise InputError("there are no samples to judge")
+    at_least("resamples", resamples, 0)
     _, code = np.unique(user, return_inverse=True)
     n = code.max() + 1
-    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), resamples)
-    return code, np.concatenate([np.ones((1, n)), drawn])
+    drawn = np.random.default_rng(at_least("seed", seed, 0)).multinomial(n, np.full(n, 1 / n), resamples)
+    return code, np.concatenate([np.ones((1, n)), drawn if n > 1 else np.full(drawn.shape, np.nan)])
 
 
 def platt(scores: np.ndarray, liked: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
@@ -180,7 +201,10 @@ def rising(x: np.ndarray, liked: np.ndarray, c: float):
 
 
 def _probabilities(samples: Samples, p: np.ndarray) -> np.ndarray:
-    p = np.asarray(p, float)
+    try:
+        p = np.asarray(p, float)
+    except (TypeError, ValueError) as e:
+        raise InputError(f"p is {type(p).__name__} of what is no number; {len(samples)} samples need one each") from e
     if p.shape != (len(samples),):
         raise InputError(f"p has shape {p.shape}; {len(samples)} samples need ({len(samples)},)")
     if not ((p >= 0) & (p <= 1)).all():

@@ -5,6 +5,7 @@ import pandas as pd
 
 from ..data.past import item_statistics
 from ..data.split import Samples, Split
+from ..infra.errors import at_least
 from .metrics import LEVEL, Estimate, compare, evaluate
 
 RATERS = (0, 5, 50)  # borders between the slices of items, training ratings
@@ -54,8 +55,8 @@ def by_slice(
 def user_auc(samples: Samples, p: np.ndarray, resamples: int = 1000, seed: int = 0) -> tuple[Estimate, int]:
     """Mean over users of the AUC within a user, with its interval, and the number of users it is over.
 
-    Only users with likes and dislikes among the samples have one. Nothing is gained here by knowing who
-    likes much and who little, which AUC over all samples rewards.
+    Only users with likes and dislikes among the samples have one; where it is a single user, the interval is NaN.
+    Nothing is gained here by knowing who likes much and who little, which AUC over all samples rewards.
     """
     order = np.lexsort((p, samples.user))
     user, liked, score = samples.user[order], samples.liked[order], np.asarray(p)[order]
@@ -69,7 +70,7 @@ def user_auc(samples: Samples, p: np.ndarray, resamples: int = 1000, seed: int =
     if not values:
         return Estimate(np.nan, np.nan, np.nan), 0
     values = np.array(values)
-    drawn = np.random.default_rng(seed).integers(0, len(values), (resamples, len(values)))
+    drawn = np.random.default_rng(at_least("seed", seed, 0)).integers(0, len(values), (resamples, len(values)))
     tail = (1 - LEVEL) / 2 * 100
-    low, high = np.percentile(values[drawn].mean(1), [tail, 100 - tail])
+    low, high = np.percentile(values[drawn].mean(1), [tail, 100 - tail]) if len(values) > 1 else (np.nan, np.nan)
     return Estimate(float(values.mean()), float(low), float(high)), len(values)

@@ -9,8 +9,11 @@ from .catalogue import Catalogue
 
 
 def random_pairs(x: np.ndarray, rng: np.random.Generator, n: int = 20_000) -> np.ndarray:
-    """Cosines of ``n`` random pairs of distinct rows, float32 [n]."""
-    x = x / np.linalg.norm(x, axis=1, keepdims=True)
+    """Cosines of ``n`` random pairs of distinct rows, float32 [n]; NaN of a row of zeros, or where there is one row."""
+    if len(x) < 2:
+        return np.full(n, np.nan, np.float32)
+    norm = np.linalg.norm(x, axis=1, keepdims=True)
+    x = x / np.where(norm > 0, norm, np.nan)
     a = rng.integers(0, len(x), n)
     b = (a + rng.integers(1, len(x), n)) % len(x)
     return (x[a] * x[b]).sum(1)
@@ -35,8 +38,13 @@ def categories(data: Dataset) -> csr_matrix:
 def neighbour_agreement(
     catalogue: Catalogue | None, categories: csr_matrix, rng: np.random.Generator | None = None, k: int = 10
 ) -> float:
-    """Mean share of an item's k nearest items (random ones, without a catalogue) that share a category with it."""
+    """Mean share of an item's k nearest items (random ones, without a catalogue) that share a category with it.
+
+    NaN where no item has a category, or there is one item.
+    """
     items = np.flatnonzero(categories.getnnz(axis=1))
+    if not len(items) or categories.shape[0] < 2:
+        return float("nan")
     if catalogue is None:
         near = rng.integers(0, categories.shape[0], (len(items), k))
     else:

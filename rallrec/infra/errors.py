@@ -1,5 +1,9 @@
 """The one exception that a user is meant to see."""
 
+import math
+import sys
+from numbers import Real
+
 LONGEST = 400  # characters of its line; a damaged file can hold a field of any length
 
 
@@ -18,7 +22,7 @@ class InputError(ValueError):
 
 def one_of(what: str, value: object, valid) -> None:
     """Raise `InputError` unless ``value`` is one of ``valid``; names the argument and its values."""
-    if value not in valid:
+    if value not in tuple(valid):
         raise InputError(f"{what} is {value!r}; it must be one of: {', '.join(map(str, valid))}")
 
 
@@ -27,3 +31,17 @@ def at_least(what: str, value: int, low: int) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__") or value < low:
         raise InputError(f"{what} is {value!r}; it must be a whole number of at least {low}")
     return int(value)
+
+
+def within(what: str, value: float, low: float, high: float = math.inf, above: bool = False) -> float:
+    """Return ``value``, or raise `InputError` if it is no finite number from ``low`` to ``high``.
+
+    Args:
+        above: ``low`` itself is too low.
+    """
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not (is_number and low <= value <= min(high, sys.float_info.max)) or (above and value == low):
+        wanted = f"above {low:g}" if above else f"of at least {low:g}"
+        wanted += f" and at most {high:g}" if high < math.inf else ""
+        raise InputError(f"{what} is {value!r}; it must be a number {wanted}")
+    return value

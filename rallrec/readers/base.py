@@ -158,5 +158,8 @@ def folds_by_user(samples: Samples) -> list[tuple[np.ndarray, np.ndarray]]:
 
     n_users = len(np.unique(samples.user))
     if n_users < 2:
-        raise InputError("the validation samples are of one user; a reader is fitted on some and judged on others")
+        raise InputError(
+            "the validation samples are of one user; a reader is fitted on some users and judged on others: take data "
+            "of more users"
+        )
     return list(GroupKFold(min(FOLDS, n_users)).split(samples.position, groups=samples.user))

@@ -15,15 +15,15 @@ from ..data.past import item_statistics, user_mean
 from ..data.split import Samples, Split
 from ..evaluation.metrics import auc
 from ..infra.cache import Cache, default_cache, digest
+from ..infra.code import code_of
 from ..infra.early_stopping import EarlyStopping
-from ..infra.errors import one_of
+from ..infra.errors import at_least, one_of, within
 from ..infra.progress import Progress
 from ..infra.reproducible import drawn_on_cpu, reproducible
 from ..retrieval.selectors import last
-from .trees import TREES
+from .trees import TREES, share_of_likes
 
 MODELS = ("DeepFM", "DCNv2", "AutoInt", "DIN")
-VERSION = 2  # of this file's arithmetic; part of the cache key
 BUCKETS = 20
 STOP_SAMPLES = 20_000  # validation samples that the epoch is chosen on
 TUNING_SAMPLES = 100_000  # training samples that settings are compared on
@@ -65,16 +65,22 @@ def baseline(
 
     Args:
         model: one of `MODELS`. device: where to train; the answer is the same but for rounding.
-        settings: fields of `BaselineSettings`.
+        settings: fields of `BaselineSettings`. Where validation has one class and so no AUC, the last weights are kept.
 
     Returns:
         Validation AUC, P(like) of the validation samples, and of the test samples.
     """
     one_of("model", model, MODELS)
     s = BaselineSettings(**settings)
+    for name in ("dimensions", "history", "most", "batch", "most_steps", "epochs", "checks", "patience"):
+        at_least(name, getattr(s, name), 1)
+    at_least("seed", s.seed, 0)
+    within("learning_rate", s.learning_rate, 0, above=True)
+    within("decay", s.decay, 0)
+    within("dropout", s.dropout, 0, 1)
     parts = [digest(p.position) for p in (split.train, split.valid, split.test)]
     seen = digest(split.train_ratings)
-    inputs = dict(step="baseline", version=VERSION, model=model, data=split.data.hash, parts=parts, seen=seen)
+    inputs = dict(step="baseline", code=code_of(__file__), model=model, data=split.data.hash, parts=parts, seen=seen)
     # not the device: all draws are made on the CPU, so that devices differ in rounding only, as processors do
     made = (cache or default_cache()).arrays(inputs | asdict(s), lambda: _train(model, split, s, device))
     return float(made["valid_auc"]), made["valid"], made["test"]
@@ -83,25 +89,30 @@ def baseline(
 def tuned(model: str, split: Split, grid: list[dict], seed: int = 0, device: str = "cpu") -> tuple[dict, pd.DataFrame]:
     """The settings of ``grid`` with the best validation AUC, and the AUC of each.
 
-    Compared on at most `TUNING_SAMPLES` of the training samples.
+    Compared on at most `TUNING_SAMPLES` of the training samples. Where validation has one class and so no AUC, the
+    first of ``grid``.
     """
     # where they are all, the best of these trainings is the one that will be used
     most = TUNING_SAMPLES if len(split.train) > TUNING_SAMPLES else BaselineSettings.most
     aucs = [baseline(model, split, device=device, **choice, most=most, seed=seed)[0] for choice in grid]
     table = pd.DataFrame(grid).assign(valid_auc=aucs)
-    return grid[int(table["valid_auc"].argmax())], table
+    return grid[0 if table["valid_auc"].isna().all() else int(table["valid_auc"].argmax())], table
 
 
 def lightgbm_baseline(split: Split, samples: Samples, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """P(like) by gradient-boosted trees on ids, attributes and the past of user and item, without retrieval.
 
-    Fitted on the training samples, stopped when the AUC of the validation samples has not risen for 30 trees.
+    Fitted on the training samples, stopped when the AUC of the validation samples has not risen for 30 trees; where
+    these have one class, after the first tree.
 
     Returns:
-        float64 [n_samples], and the same of the validation samples.
+        float64 [n_samples], and the same of the validation samples. `share_of_likes` of the training samples for
+        all, where they are all liked or none is.
     """
     import lightgbm
 
+    if len(set(split.train.liked)) < 2:
+        return tuple(np.full(len(part), share_of_likes(split.train.liked)) for part in (samples, split.valid))
     parts = [fields(split, part, 1)[0] for part in (split.train, split.valid, samples)]
     kinds = [n for n in parts[0] if n not in _past(split) and "liked items" not in n]
     tables = [
@@ -217,6 +228,8 @@ def _train(name: str, split: Split, s: BaselineSettings, device: str) -> dict[st
                     order = np.array_split(rng.permutation(len(liked)), s.checks)
                 model.train()
                 for rows in torch.as_tensor(order[check % s.checks]).split(batch):
+                    if len(rows) < 2:  # batch normalisation needs two; the next epoch draws another last one
+                        continue
                     optimizer.zero_grad()
                     loss = loss_of(model({n: v[rows] for n, v in inputs["train"].items()}), liked[rows])
                     loss.backward()
@@ -236,5 +249,7 @@ def _predict(model: torch.nn.Module, inputs: dict[str, torch.Tensor], batch: int
     model.eval()
     n = len(inputs["user"])
     rows = torch.arange(n).split(8 * batch)
+    if len(rows[-1]) == 1:  # DCNv2 takes no batch of one sample
+        rows = *rows[:-1], rows[-1].repeat(2)
     answers = [model({k: v[r] for k, v in inputs.items()}).cpu().numpy() for r in rows]
-    return np.concatenate(answers).astype(np.float64)
+    return np.concatenate(answers)[:n].astype(np.float64)

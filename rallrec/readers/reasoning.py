@@ -8,7 +8,7 @@ import re
 
 import numpy as np
 
-from ..infra.errors import InputError, at_least
+from ..infra.errors import InputError, at_least, within
 from ..llm.base import LanguageModel
 from ..retrieval.retrieve import Shown
 from . import prompts
@@ -37,10 +37,16 @@ def reason(
 
     Returns:
         float64 [n_samples, n]; NaN where an answer states no probability. See `missing`.
+
+    Raises:
+        InputError: a number out of its range, or not one hint from 0 to 1 for each sample.
     """
-    at_least("n", n, 1)
+    at_least("n", n, 1), at_least("max_new_tokens", max_new_tokens, 1), at_least("seed", seed, 0)
+    within("temperature", temperature, 0, above=True), within("top_p", top_p, 0, 1, above=True)
     if hints is not None and len(hints) != len(shown.samples):
         raise InputError(f"{len(hints)} hints for {len(shown.samples)} samples; give one for each")
+    for hint in () if hints is None else hints:
+        within("hint", hint, 0, 1)
     texts = prompts.reasoned(shown, llm, hints)
     answers = llm.sample(texts, n, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed)
     return np.array([[stated(answer) for answer in several] for several in answers]).reshape(len(texts), n)
@@ -76,6 +82,8 @@ def merge(reasoned: np.ndarray, plain: np.ndarray) -> np.ndarray:
         float64 [n_samples]; NaN where neither reader states anything.
     """
     plain = plain[:, None] if plain.ndim == 1 else plain
+    if reasoned.ndim != 2:
+        raise InputError(f"answers with reasons have the shape {reasoned.shape}; give [n_samples, n]")
     if len(plain) != len(reasoned):
         raise InputError(f"{len(reasoned)} samples with reasons, {len(plain)} without; merge the same samples")
     above, below = np.zeros(len(plain)), np.zeros(len(plain))

@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 
 from ..infra.cache import Cache, default_cache
+from ..infra.code import code_of
 from ..infra.early_stopping import EarlyStopping
-from ..infra.errors import InputError
+from ..infra.errors import InputError, at_least, within
 from ..infra.progress import Progress
 from ..infra.reproducible import Dropout, reproducible
-
-VERSION = 1  # of this file's arithmetic; part of the cache key
+from ..retrieval.retrieve import matrix
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,18 @@ class AlignmentSettings:
     held_out: float = 0.1
     seed: int = 0
 
+    def check(self) -> None:
+        """Raise `InputError` if one of them is out of its range."""
+        for name in ("dimensions", "hidden", "patience", "check_every", "batch"):
+            at_least(name, getattr(self, name), 1)
+        for name in ("epochs", "seed"):
+            at_least(name, getattr(self, name), 0)
+        for name in ("temperature", "learning_rate"):
+            within(name, getattr(self, name), 0, above=True)
+        within("decay", self.decay, 0)
+        for name in ("dropout", "held_out"):
+            within(name, getattr(self, name), 0, 1)
+
 
 def align(text: np.ndarray, colla: np.ndarray, warm: np.ndarray | None = None, **settings) -> np.ndarray:
     """Aligned embeddings of the items, float32 [n_items, d]; see `train_alignment`."""
@@ -77,12 +89,17 @@ def train_alignment(
             their text projection: the place where the aligned space thinks such items belong.
         device: where to train; the answer is the same but for rounding.
         settings: fields of `AlignmentSettings`. A tenth of the warm items is held out to stop on.
+
+    Raises:
+        InputError: settings out of their range, no matrices with a row an item, or fewer than four warm items.
     """
     s = AlignmentSettings(**settings)
+    s.check()
+    matrix("text", text), matrix("colla", colla)
     warm = np.ones(len(text), bool) if warm is None else np.asarray(warm, bool)
     if not len(text) == len(colla) == len(warm):
         raise InputError(f"text, colla and warm have {len(text)}, {len(colla)} and {len(warm)} rows; give one an item")
-    inputs = dict(step="alignment", version=VERSION, text=text, colla=colla, warm=warm, **asdict(s))
+    inputs = dict(step="alignment", code=code_of(__file__), text=text, colla=colla, warm=warm, **asdict(s))
     # not the device: all draws are made on the CPU, so that devices differ in rounding only, as processors do
     return Alignment(**(cache or default_cache()).arrays(inputs, lambda: _train(text, colla, warm, s, device)))
 

@@ -10,16 +10,17 @@ import torch.nn.functional as F
 from ..data.split import Samples, Split
 from ..evaluation.metrics import auc, recalls
 from ..infra.cache import Cache, default_cache, digest
+from ..infra.code import code_of
 from ..infra.early_stopping import EarlyStopping
-from ..infra.errors import InputError, at_least, one_of
+from ..infra.errors import InputError, at_least, one_of, within
 from ..infra.progress import Progress
 from ..infra.reproducible import reproducible
 from ..readers.vote import vote
 from ..retrieval.retrieve import retrieve
 
 STOP_SAMPLES = 10_000  # validation samples that the epoch is chosen on
-VERSION = 3  # of this file's arithmetic; part of the cache key
 EDGES = ("likes", "all")
+MOST_LAYERS = 100  # each costs a propagation a step, and after a few all embeddings of a graph are the same
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class LightGCN:
         items: float32 [n_items, d]. users: float32 [n_users, d].
         epoch, loss, recall, agreement: the training curve, [n_checks]: mean BPR loss since the last
             check; recall@20 of the validation likes of users that the graph knows; AUC of the vote
-            of the most similar history items on validation samples, by which the epoch is chosen.
+            of the most similar history items on validation samples, by which the epoch is chosen. Recall is NaN
+            where the graph knows no validation user with a like, the AUC where validation has one class.
     """
 
     items: np.ndarray
@@ -39,6 +41,11 @@ class LightGCN:
     loss: np.ndarray
     recall: np.ndarray
     agreement: np.ndarray
+
+    @property
+    def best(self) -> int:
+        """The check whose embeddings these are: the first of the highest AUC; the last, where there is no AUC."""
+        return len(self.epoch) - 1 if np.isnan(self.agreement).all() else int(np.nanargmax(self.agreement))
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,17 @@ class LightGCNSettings:
     stop_k: int = 10
     seed: int = 0
 
+    def check(self) -> None:
+        """Raise `InputError` if one of them is out of its range."""
+        for name in ("dimensions", "epochs", "patience", "check_every", "batch", "most_steps", "stop_k"):
+            at_least(name, getattr(self, name), 1)
+        for name in ("layers", "seed"):
+            at_least(name, getattr(self, name), 0)
+        within("layers", self.layers, 0, MOST_LAYERS)
+        within("learning_rate", self.learning_rate, 0, above=True)
+        within("decay", self.decay, 0)
+        one_of("edges", self.edges, EDGES)
+
 
 def lightgcn(split: Split, **settings) -> np.ndarray:
     """Collaborative embeddings of the items, float32 [n_items, d] (paper, section 2.2.2); see `train_lightgcn`."""
@@ -75,19 +93,23 @@ def train_lightgcn(split: Split, cache: Cache | None = None, device: str = "cpu"
 
     Loss (BPR): ``-ln sigmoid(u.i - u.j)`` for an edge (u, i) and an item j that u has not rated,
     plus L2 decay on the first layer. Stops when the vote's AUC has not risen for ``patience`` checks, and
-    returns the best epoch's embeddings. An answer from the cache if there is one.
+    returns the best epoch's embeddings; where validation has one class and so no AUC, the last epoch's. An answer
+    from the cache if there is one.
 
     Args:
         device: where to train; the answer is the same but for rounding.
         settings: fields of `LightGCNSettings`.
+
+    Raises:
+        InputError: settings out of their range, or a graph without an edge.
     """
     s = LightGCNSettings(**settings)
     if split.protocol.all_ratings_are_edges:
         s = replace(s, edges="all")
-    at_least("dimensions", s.dimensions, 1)
-    at_least("layers", s.layers, 0)
-    one_of("edges", s.edges, EDGES)
-    inputs = dict(step="lightgcn", version=VERSION, data=split.data.hash, seen=digest(split.graph_ratings), **asdict(s))
+    s.check()
+    inputs = dict(
+        step="lightgcn", code=code_of(__file__), data=split.data.hash, seen=digest(split.graph_ratings), **asdict(s)
+    )
     inputs |= dict(chosen_on=digest(split.chosen_on.position), recalled=digest(split.valid.position))
     # not the device: all draws are made on the CPU, so that devices differ in rounding only, as processors do
     return LightGCN(**(cache or default_cache()).arrays(inputs, lambda: _train(split, s, device)))
@@ -183,7 +205,10 @@ def _train(split: Split, s: LightGCNSettings, device: str) -> dict[str, np.ndarr
     seen = split.graph_ratings
     edges = seen[data.liked[seen]] if s.edges == "likes" else seen
     if not len(edges):
-        raise InputError(f"{data.name}: the graph has no {s.edges!r} edges")
+        raise InputError(
+            f"{data.name}: no rating of the training period is above {data.like_above:g}, so the graph of likes has no "
+            f"edge; set a lower like_above, or take edges 'all'"
+        )
     user, item = data.user[edges].astype(np.int64), data.item[edges].astype(np.int64)
     adjacency = normalised_adjacency(user, item, data.n_users, data.n_items).to(device)
     rated = np.sort(data.user[seen].astype(np.int64) * data.n_items + data.item[seen])  # pairs that are no negatives

@@ -11,17 +11,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..infra.errors import InputError
+from ..infra.errors import InputError, at_least, within
 from ..infra.registry import Registry
-from ..retrieval.retrieve import Representation
+from ..retrieval.retrieve import Representation, matrix
 
 
 def principal_components(x: np.ndarray, n: int = 128) -> np.ndarray:
     """The first ``n`` principal components of the rows, [n_items, min(n, n_items, d)]."""
     from sklearn.decomposition import PCA
 
-    n = min(n, *x.shape)
-    return PCA(n, svd_solver="full").fit_transform(x.astype(np.float64)).astype(np.float32)
+    n = min(at_least("n", n, 1), *matrix("what is reduced", x).shape)
+    with np.errstate(divide="ignore", invalid="ignore"):  # shares of the variance, where all rows are the same
+        return PCA(n, svd_solver="full").fit_transform(x.astype(np.float64)).astype(np.float32)
 
 
 def scaled(x: np.ndarray) -> np.ndarray:
@@ -48,16 +49,32 @@ def weighed(parts: Sequence[np.ndarray], weights: Sequence[float] | None = None)
     """The parts side by side, each divided by its largest row norm and multiplied by its weight.
 
     Raises:
-        InputError: parts of different lengths; weights that are not one a part, finite, at least 0 and not all 0.
+        InputError: parts that are no matrices of numbers, or of different lengths; weights that are not one a part,
+            or not as `weights_of_parts` asks.
     """
-    if len({len(p) for p in parts}) > 1:
+    if len({len(matrix("a part of a mixture", p)) for p in parts}) > 1:
         raise InputError(
             f"the parts of a mixture have {[len(p) for p in parts]} rows; they must describe the same items"
         )
-    weights = (1,) * len(parts) if weights is None else tuple(weights)
-    if len(weights) != len(parts) or not all(np.isfinite(w) and w >= 0 for w in weights) or not any(weights):
-        raise InputError(f"weights are {weights}; give {len(parts)} numbers of at least 0, not all of them 0")
+    weights = (1,) * len(parts) if weights is None else weights_of_parts(weights)
+    if len(weights) != len(parts):
+        raise InputError(f"weights are {weights}; give {len(parts)} of them, one a part")
     return np.concatenate([w * scaled(p) for w, p in zip(weights, parts, strict=True)], axis=1).astype(np.float32)
+
+
+def weights_of_parts(weights: Sequence[float]) -> tuple[float, ...]:
+    """Weights as a tuple.
+
+    Raises:
+        InputError: one of them is no finite number of at least 0, or all of them are 0.
+    """
+    try:
+        weights = tuple(within("weight", w, 0) for w in weights)
+    except TypeError as e:
+        raise InputError(f"weights are {weights!r}; give a number for each part") from e
+    if not any(weights):
+        raise InputError(f"weights are {weights}; at least one of them must be above 0")
+    return weights
 
 
 # --- by name ------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from ..data.past import item_statistics
 from ..data.split import Samples, Split
 from ..infra.cache import digest
 from ..infra.errors import InputError, at_least
-from .retrieve import Representation, Shown, retrieve, similarities
+from .retrieve import Representation, Shown, columns_for, retrieve, similarities
 from .selectors import rerank, selector
 
 BLOCK = 10_000  # samples whose candidates are in memory at once
@@ -47,7 +47,7 @@ class LearnedReranker:
 
     def select(self, samples: Samples, k: int) -> Shown:
         """The K items of each history that are likeliest to agree with the target, the likeliest last."""
-        at_least("k", k, 1)
+        k = columns_for(k, samples.data)
         key = digest(samples.position)
         if key not in self._ranked:  # the same for every K
             blocks = np.array_split(np.arange(len(samples)), len(samples) // BLOCK + 1)
@@ -66,7 +66,8 @@ class LearnedReranker:
         candidates = _candidates(samples, self.proposes, self.pool)
         x = _features(self.split, candidates, self.compared)
         score = np.full(candidates.position.shape, -np.inf)
-        score[candidates.real] = self.model.predict(x.to_numpy(np.float64))
+        if len(x):
+            score[candidates.real] = self.model.predict(x.to_numpy(np.float64))
         return np.take_along_axis(candidates.position, np.argsort(-score, axis=1, kind="stable"), 1)
 
 
@@ -85,9 +86,13 @@ def learn_reranker(
         proposes: its ``pool`` most similar items of each history, reranked, are the candidates.
         compared: one-part representations whose similarity is read, by their names (features of the ranker).
         k: where NDCG is cut off.
-        n_samples: training samples drawn; a tenth as many of validation.
+        n_samples: training samples drawn; a tenth as many of validation, at least one.
     """
     import lightgbm
+
+    for what, value in (("k", k), ("pool", pool), ("n_samples", n_samples)):
+        at_least(what, value, 1)
+    at_least("seed", seed, 0)
 
     model = lightgbm.LGBMRanker(
         objective="lambdarank",
@@ -103,7 +108,7 @@ def learn_reranker(
         verbosity=-1,
     )
     parts = {}
-    for name, part, n in (("train", split.train, n_samples), ("valid", split.valid, n_samples // 10)):
+    for name, part, n in (("train", split.train, n_samples), ("valid", split.valid, max(1, n_samples // 10))):
         samples = part.take(part.draw(n, seed))
         shown = _candidates(samples, proposes, pool)
         agrees = (shown.liked == samples.liked[:, None])[shown.real].astype(int)
@@ -133,7 +138,7 @@ def _learned(study, samples: Samples, items, k: int) -> Shown:
 
 
 def _candidates(samples: Samples, proposes: Representation, pool: int) -> Shown:
-    return rerank(retrieve(samples, proposes, pool))
+    return rerank(retrieve(samples, proposes, pool), k=pool)
 
 
 def _features(split: Split, shown: Shown, compared: dict[str, Representation]) -> pd.DataFrame:

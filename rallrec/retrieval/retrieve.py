@@ -20,6 +20,25 @@ TIE = 2**20  # similarities that round to the same multiple of 1/TIE are ties: f
 BLOCK = 2**18  # similarities that are computed at a time, of one user's samples
 
 
+def matrix(what: str, x: object) -> np.ndarray:
+    """Return ``x``, or raise `InputError` if it is no array of finite numbers with a row an item, [n_items, d]."""
+    if not (isinstance(x, np.ndarray) and x.ndim == 2 and np.issubdtype(x.dtype, np.number)):
+        raise InputError(f"{what} must be a matrix of numbers [n_items, d]")
+    if not np.isfinite(x).all():
+        row = int(np.flatnonzero(~np.isfinite(x).all(1))[0])
+        raise InputError(f"{what}: row {row} holds a value that is no number")
+    return x
+
+
+def columns_for(k: int, data: Dataset) -> int:
+    """Columns that K shown items need: K, or the length of the data's longest history where that is less.
+
+    Raises:
+        InputError: K is no whole number of at least 1.
+    """
+    return min(at_least("k", k, 1), max(int(np.diff(data.start).max(initial=0)) - 1, 1))
+
+
 @dataclass(frozen=True, eq=False)
 class Representation:
     """What similarity between items means.
@@ -46,11 +65,7 @@ class Representation:
         if not fits[self.fusion]:
             raise InputError(f"representation {self.name!r}: {self.fusion} does not take {len(self.parts)} parts")
         for part in self.parts:
-            if not (isinstance(part, np.ndarray) and part.ndim == 2 and np.issubdtype(part.dtype, np.number)):
-                raise InputError(f"representation {self.name!r} must be a matrix of numbers [n_items, d]")
-            if not np.isfinite(part).all():
-                row = int(np.flatnonzero(~np.isfinite(part).all(1))[0])
-                raise InputError(f"representation {self.name!r}: row {row} holds a value that is no number")
+            matrix(f"representation {self.name!r}", part)
         if len({len(part) for part in self.parts}) > 1:
             raise InputError(f"representation {self.name!r}: its parts have {[len(p) for p in self.parts]} rows")
 
@@ -150,26 +165,30 @@ def _unit(x: np.ndarray) -> np.ndarray:
     return (x / np.where(norm > 0, norm, 1)).astype(np.float32)
 
 
+def given(items: np.ndarray | Representation) -> Representation:
+    """A matrix [n_items, d] as a representation; what is one stays as it is."""
+    return items if isinstance(items, Representation) else Representation("given", (items,))
+
+
 def retrieve(samples: Samples, items: np.ndarray | Representation, k: int = 30) -> Shown:
     """The K history items most similar to the target, most similar first (paper, section 2).
 
     Args:
         items: a `Representation`, or a matrix [n_items, d] compared by cosine.
-        k: how many to show; histories that are shorter are shown whole.
+        k: how many to show; histories that are shorter are shown whole. No column is made for more than the data's
+            longest history.
 
     Ties go to the newer rating.
 
     Raises:
-        InputError: ``k`` < 1, or a matrix whose rows are not the data's items.
+        InputError: ``k`` < 1, or no matrix of numbers whose rows are the data's items.
     """
-    at_least("k", k, 1)
-    if isinstance(items, np.ndarray):
-        items = Representation("given", (items,))
     data = samples.data
+    width, items = columns_for(k, data), given(items)
     if any(len(p) != data.n_items for p in items.parts):
         raise InputError(f"the representation has {len(items.parts[0])} rows; {data.name} has {data.n_items} items")
     items = items.unit()
-    position = np.full((len(samples), k), -1, np.int64)
+    position = np.full((len(samples), width), -1, np.int64)
     order = np.argsort(samples.user, kind="stable")
     users = np.split(order, np.flatnonzero(np.diff(samples.user[order])) + 1)
     blocks = [
@@ -186,7 +205,7 @@ def retrieve(samples: Samples, items: np.ndarray | Representation, k: int = 30) 
         pairs = zip(items.parts, items.history or items.parts, strict=True)
         cosines = [part[samples.item[rows]] @ other[history].T for part, other in pairs]  # [t, h] each
         local = _most_similar(cosines, earlier, items.fusion, k)
-        position[rows] = np.where(local >= 0, local + first, -1)
+        position[rows, : local.shape[1]] = np.where(local >= 0, local + first, -1)
 
     # products and partitions of a block are too small to share; a thread a block keeps every core busy
     libraries = threadpool_info()
@@ -198,7 +217,7 @@ def retrieve(samples: Samples, items: np.ndarray | Representation, k: int = 30) 
 
 
 def _most_similar(cosines: list[np.ndarray], earlier: np.ndarray, fusion: str, k: int) -> np.ndarray:
-    """int64 [t, k]: columns of the most similar items, most similar first, -1 where there is none."""
+    """int64 [t, min(k, h)]: columns of the most similar items, most similar first, -1 where there is none."""
     if fusion == "cosine":
         return _top(cosines[0], earlier, k)
     if fusion == "softmax":  # scaled by the history's length, so that ties mean the same as for cosines
@@ -207,13 +226,14 @@ def _most_similar(cosines: list[np.ndarray], earlier: np.ndarray, fusion: str, k
     by_text = _top(cosines[0], earlier, k // 2) if k > 1 else np.zeros((len(earlier), 0), np.int64)
     left = np.concatenate([earlier, np.zeros((len(earlier), 1), bool)], axis=1)  # a spare column for -1
     np.put_along_axis(left, by_text, False, axis=1)
-    by_colla = _top(cosines[1], left[:, :-1], k - by_text.shape[1])
+    by_colla = _top(cosines[1], left[:, :-1], k - k // 2)
     both = np.concatenate([by_text, by_colla], axis=1)
-    return np.take_along_axis(both, np.argsort(both < 0, axis=1, kind="stable"), axis=1)
+    first = np.argsort(both < 0, axis=1, kind="stable")[:, : earlier.shape[1]]  # an item is in one half only
+    return np.take_along_axis(both, first, axis=1)
 
 
 def _top(similarity: np.ndarray, allowed: np.ndarray, k: int) -> np.ndarray:
-    """Columns of the k largest allowed entries of each row, largest first; the later column wins a tie.
+    """Columns of the k largest allowed entries of each row, largest first, at most all; the later wins a tie.
 
     Similarity and column are packed into one integer, so that one partition settles both.
     """
@@ -227,8 +247,7 @@ def _top(similarity: np.ndarray, allowed: np.ndarray, k: int) -> np.ndarray:
         key = key[:, h - k :]
     key.sort(axis=1)
     key = key[:, ::-1]
-    column = np.where(key == none, -1, key & 0xFFFFFFFF)
-    return np.pad(column, ((0, 0), (0, k - column.shape[1])), constant_values=-1)
+    return np.where(key == none, -1, key & 0xFFFFFFFF)
 
 
 def _softmax(x: np.ndarray, allowed: np.ndarray) -> np.ndarray:

@@ -11,9 +11,9 @@ from typing import Protocol
 import numpy as np
 
 from ..data.split import Samples
-from ..infra.errors import InputError, at_least
+from ..infra.errors import InputError, at_least, within
 from ..infra.registry import Registry
-from .retrieve import Representation, Shown, retrieve
+from .retrieve import Representation, Shown, columns_for, given, retrieve
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,9 +115,10 @@ def select(
     if not isinstance(selector, str):
         if items is not None or options:
             raise InputError("a fitted selector has its own representations and settings; leave out items and options")
+        if not hasattr(selector, "select"):
+            raise InputError(f"selector is {selector!r}; it must be a name, or have a method `select`")
         return selector.select(samples, k)
-    if isinstance(items, np.ndarray):
-        items = Representation("given", (items,))
+    items = None if items is None else given(items)
     return SELECTORS[selector].show(None, samples, items, k, **options)
 
 
@@ -142,12 +143,12 @@ def _sequential(study, samples: Samples, items: Representation, k: int) -> Shown
 
 @selector("rerank", options=("recent",))
 def _rerank(study, samples: Samples, items: Representation, k: int, recent: float = 1 / 3) -> Shown:
-    return rerank(_retrieved(study, samples, items, k), recent)
+    return rerank(_retrieved(study, samples, items, k), recent, k)
 
 
 def last(samples: Samples, k: int = 30) -> Shown:
     """The last K ratings of each history, oldest first."""
-    at_least("k", k, 1)
+    k = columns_for(k, samples.data)
     back = np.minimum(samples.n_earlier, k)  # how many there are
     position = (samples.position - back)[:, None] + np.arange(k)
     return Shown(samples, np.where(np.arange(k) < back[:, None], position, -1))
@@ -158,7 +159,7 @@ def in_time_order(shown: Shown) -> Shown:
     return Shown(shown.samples, _pad_last(np.sort(shown.position, axis=1)))
 
 
-def rerank(shown: Shown, recent: float = 1 / 3) -> Shown:
+def rerank(shown: Shown, recent: float = 1 / 3, k: int | None = None) -> Shown:
     """Rerank the retrieved items for recency (paper, section 2).
 
     Of the K retrieved, the newest ``floor((1 - recent) K)``, newest first; then the most recent
@@ -167,20 +168,25 @@ def rerank(shown: Shown, recent: float = 1 / 3) -> Shown:
 
     Data without time have no newest: the ``floor((1 - recent) K)`` most similar, then the last in
     list order; a history that is no longer than K stays as it was retrieved.
+
+    Args:
+        k: K, where it is more than ``shown`` has columns, since no history is so long.
     """
-    if not 0 <= recent <= 1:
-        raise InputError(f"recent is {recent!r}; it must be a share from 0 to 1")
-    k, samples = shown.k, shown.samples
+    within("recent", recent, 0, 1)
+    samples, width = shown.samples, shown.k
+    k = width if k is None else at_least("k", k, width)
     kept = math.floor((1 - recent) * k + ROUNDED)
     timed = samples.data.timed
     newest = (np.sort(shown.position, axis=1)[:, ::-1] if timed else shown.position)[:, :kept]  # padding (-1) last
     # of the last K ratings at most `kept` are taken already, so K - kept of them are free, or the history is out
-    free = last(samples, k).position
-    first = (samples.position - np.minimum(samples.n_earlier, k))[:, None]
+    free = last(samples, width).position
+    free = np.pad(free, ((0, 0), (0, width - free.shape[1])), constant_values=-1)
+    first = (samples.position - np.minimum(samples.n_earlier, width))[:, None]
     rows, columns = np.nonzero(newest >= first)
     free[rows, (newest - first)[rows, columns]] = -1
     free.sort(axis=1)
-    position = _pad_last(np.concatenate([newest, free[:, kept:]], axis=1))  # the newest free ones, oldest first
+    free = free[:, max(0, width - (k - kept)) :]  # the newest ones, oldest first
+    position = _pad_last(np.concatenate([newest, free], axis=1))[:, :width]
     if not timed:
         position = np.where((samples.n_earlier > k)[:, None], position, shown.position)
     return Shown(samples, position)

@@ -3,15 +3,19 @@
 from pathlib import Path
 
 import matplotlib as mpl
+import matplotlib.dates
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from ..evaluation.metrics import interval
+
 WIDTH = 6.3  # inches: the text width of a printed page
 VERDICTS = {"holds": "C2", "can't be told": "0.6", "does not hold": "C3"}
 MARKERS = "osD^vPX"
+CALENDAR = -62_000_000_000, 253_000_000_000  # seconds since 1970 that matplotlib has dates for, and a margin
 
 
 def use_style() -> None:
@@ -41,7 +45,10 @@ def panels(n: int, height: float = 2.8) -> tuple[Figure, np.ndarray]:
 
 
 def ratings(data, split) -> Figure:
-    """Ratings over time with the borders of the split (without time: by value), and lengths of the test histories."""
+    """Ratings over time with the borders of the split (without time: by value), and lengths of the test histories.
+
+    Time is in dates, or in seconds where these are beyond the calendar (years 1 to 9999).
+    """
     figure, (left, right) = panels(2)
     right.hist(split.test.n_earlier, bins=40, color="C1")
     right.set(title="History length of test samples", xlabel="earlier ratings of the user", ylabel="samples")
@@ -51,23 +58,38 @@ def ratings(data, split) -> Figure:
         left.set(title="Ratings (likes in colour)", xlabel="rating", ylabel="ratings")
         left.grid(axis="x", visible=False)
         return figure
-    when = pd.to_datetime(data.time, unit="s")
+    dated = data.time.min() >= CALENDAR[0] and data.time.max() <= CALENDAR[1]
+    when = data.time.astype("datetime64[s]") if dated else data.time
     left.hist(when, bins=60, color="C0")
     for part, style, name in ((split.valid, "--", "validation begins"), (split.test, "-", "test begins")):
-        left.axvline(pd.Timestamp(data.time[part.position[0]], unit="s"), color="black", ls=style, lw=1, label=name)
-    left.set(title="Ratings over time", ylabel="ratings")
-    left.xaxis.set_major_locator(mpl.dates.AutoDateLocator(minticks=2, maxticks=4))
-    left.xaxis.set_major_formatter(mpl.dates.ConciseDateFormatter(left.xaxis.get_major_locator()))
+        left.axvline(when[part.position[0]], color="black", ls=style, lw=1, label=name)
+    left.set(title="Ratings over time", ylabel="ratings", xlabel="" if dated else "seconds since 1970")
+    left.xaxis.set_major_locator(mpl.ticker.MaxNLocator(3))
+    if dated:
+        left.xaxis.set_major_locator(_few_dates())
+        left.xaxis.set_major_formatter(mpl.dates.ConciseDateFormatter(left.xaxis.get_major_locator()))
     left.set_ylim(top=left.get_ylim()[1] * 1.3)  # room for the legend
     late = 2 * data.time[split.test.position[0]] > data.time.min() + data.time.max()
     left.legend(loc="upper left" if late else "upper right", fontsize="small")
     return figure
 
 
+def _few_dates() -> mpl.dates.AutoDateLocator:
+    """Two to four dates; one where a span lies between two of matplotlib's steps, such as 6 months and a year."""
+    locator = mpl.dates.AutoDateLocator(minticks=2, maxticks=4)
+    whole = {mpl.dates.MONTHLY: 12, mpl.dates.HOURLY: 24, mpl.dates.MINUTELY: 60, mpl.dates.SECONDLY: 60}
+    for frequency, step in whole.items():
+        locator.intervald[frequency] = [*locator.intervald[frequency], step]
+    return locator
+
+
 def histograms(series: dict[str, np.ndarray], title: str, xlabel: str, ylabel: str) -> Figure:
-    """Distributions side by side, as outlined densities of a common binning."""
+    """Distributions side by side, as outlined densities of a common binning. A NaN is left out."""
     figure, (ax,) = panels(1)
+    series = {name: values[~np.isnan(values)] for name, values in series.items()}
     together = np.concatenate(list(series.values()))
+    if not len(together):
+        return _empty(ax, title=title, xlabel=xlabel, ylabel=ylabel)
     bins = np.histogram_bin_edges(together, 60)
     if np.issubdtype(together.dtype, np.integer):  # whole numbers a bin, or the bins make a comb
         step = max(1, round(np.ptp(together) / 40))
@@ -80,6 +102,13 @@ def histograms(series: dict[str, np.ndarray], title: str, xlabel: str, ylabel: s
     ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
     ax.legend()
     return figure
+
+
+def _empty(ax, **labels) -> Figure:
+    """A figure of what could not be measured on these data."""
+    ax.text(0.5, 0.5, "nothing to show on these data", ha="center", va="center", transform=ax.transAxes)
+    ax.set(xticks=[], yticks=[], **labels)
+    return ax.figure
 
 
 def curves(x, series: dict[str, dict[str, np.ndarray]], xlabel: str, chosen: float | None = None) -> Figure:
@@ -121,16 +150,20 @@ def forest(
 ) -> Figure:
     """A row a method: the value and its interval (columns ``value``, ``value_low``, ``value_high``).
 
+    What is NaN is left out, a value without an interval is a point alone.
+
     Args:
         group: column whose values are told apart by marker and colour. colors: {value: colour} of them.
     """
-    figure, ax = plt.subplots(figsize=(WIDTH, 0.8 + 0.26 * len(table)))
+    figure, ax = plt.subplots(figsize=(WIDTH, 0.8 + 0.26 * max(len(table), 1)))
+    if not len(table):
+        return _empty(ax, xlabel=xlabel)
     groups = list(dict.fromkeys(table[group])) if group else [None]
     colors = colors or {g: f"C{i}" for i, g in enumerate(groups)}
     markers = dict(zip(colors, MARKERS, strict=False))
     for y, (_, row) in enumerate(table.iterrows()):
         g = row[group] if group else None
-        spread = [[row[value] - row[f"{value}_low"]], [row[f"{value}_high"] - row[value]]]
+        spread = np.maximum([[row[value] - row[f"{value}_low"]], [row[f"{value}_high"] - row[value]]], 0)
         ax.errorbar(row[value], y, xerr=spread, color=colors[g], marker=markers[g], ms=5, capsize=2.5, lw=1.3)
     ax.set_yticks(range(len(table)), table[label])
     ax.set_ylim(len(table) - 0.5, -0.5)
@@ -152,11 +185,13 @@ def across(table: pd.DataFrame, label: str, value: str, heading: str, series: st
         table: columns ``label``, ``value``, ``value_low``, ``value_high``, ``series``.
     """
     names, datasets = list(dict.fromkeys(table[label])), list(dict.fromkeys(table[series]))
-    figure, ax = plt.subplots(figsize=(WIDTH, 1.0 + (0.14 + 0.09 * len(datasets)) * len(names)))
+    figure, ax = plt.subplots(figsize=(WIDTH, 1.0 + (0.14 + 0.09 * len(datasets)) * max(len(names), 1)))
+    if not names:
+        return _empty(ax, xlabel=heading)
     for i, name in enumerate(datasets):
         part = table[table[series] == name].set_index(label)
         y = [names.index(n) + 0.7 * ((i + 0.5) / len(datasets) - 0.5) for n in part.index]
-        spread = [part[value] - part[f"{value}_low"], part[f"{value}_high"] - part[value]]
+        spread = np.maximum([part[value] - part[f"{value}_low"], part[f"{value}_high"] - part[value]], 0)
         style = dict(color=f"C{i}", marker=MARKERS[i % len(MARKERS)], ms=3.5, lw=0, elinewidth=1, capsize=1.5)
         ax.errorbar(part[value], y, xerr=spread, label=name, **style)
     for y in range(1, len(names)):
@@ -186,6 +221,8 @@ def bars(values: pd.Series, xlabel: str) -> Figure:
 def grouped_bars(frame: pd.DataFrame, x: str, y: str, series: str, ylabel: str) -> Figure:
     """Groups of bars, a group a value of ``x``, a bar in each for every value of ``series``."""
     figure, ax = plt.subplots(figsize=(WIDTH, 3.0))
+    if not len(frame):
+        return _empty(ax, ylabel=ylabel)
     sns.barplot(frame, x=x, y=y, hue=series, ax=ax)
     ax.set(xlabel="", ylabel=ylabel)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
@@ -207,8 +244,10 @@ def save(figure: Figure, path) -> None:
 
 
 def heatmap(frame: pd.DataFrame, label: str) -> Figure:
-    """A matrix of values, each written in its cell."""
+    """A matrix of values, each written in its cell; the cell of a NaN stays empty."""
     figure, ax = plt.subplots(figsize=(WIDTH, 0.8 + 0.32 * len(frame)))
+    if frame.isna().all(axis=None):
+        return _empty(ax)
     sns.heatmap(frame, annot=True, fmt=".3f", cmap="cividis", cbar_kws={"label": label}, ax=ax, linewidths=0.5)
     ax.set(xlabel="", ylabel="")
     ax.tick_params(axis="y", rotation=0)
@@ -216,7 +255,8 @@ def heatmap(frame: pd.DataFrame, label: str) -> Figure:
 
 
 def reliability(liked: np.ndarray, predictions: dict[str, np.ndarray], bins: int = 8) -> Figure:
-    """Share of likes over predicted probability, in bins of equal counts."""
+    """Share of likes over predicted probability, in bins of equal counts; of fewer samples, a bin each."""
+    bins = min(bins, len(liked))
     figure, ax = plt.subplots(figsize=(WIDTH * 0.6, 4.0))
     ax.plot([0, 1], [0, 1], color="black", lw=0.8, ls=":", label="calibrated")
     for i, (name, p) in enumerate(predictions.items()):
@@ -232,10 +272,7 @@ def with_intervals(table: pd.DataFrame, metrics: dict[str, str], label: str = "m
     """A results table for reading: ``value [low, high]`` in one column a metric, named by ``metrics``."""
 
     def cell(row, m) -> str:
-        if pd.isna(row[m]):
-            return "–"
-        sign = "+" if m == "difference" else ""
-        return f"{row[m]:{sign}.3f} [{row[f'{m}_low']:{sign}.3f}, {row[f'{m}_high']:{sign}.3f}]"
+        return interval(row[m], row[f"{m}_low"], row[f"{m}_high"], "+" if m == "difference" else "")
 
     columns = {name: [cell(row, m) for _, row in table.iterrows()] for m, name in metrics.items()}
     counts = {"samples": [f"{n:,}" for n in table["n"]]} if "n" in table else {}

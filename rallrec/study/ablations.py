@@ -1,7 +1,11 @@
 """The rows of the tables: what is compared in notebook 05, and one thing changed at a time in notebook 06."""
 
+import pandas as pd
+
 from ..pipeline import FULL, METHOD, Choice
+from ..readers.base import READERS
 from ..readers.conventional import MODELS
+from ..retrieval.selectors import SELECTORS
 
 # --- notebook 05: every reader ------------------------------------------------------------------
 
@@ -82,3 +86,17 @@ TEMPERATURES = (0.05, 0.1, 0.2, 0.5, 1.0)
 GRAPHS = {f"layers: {n}": Choice(layers=n) for n in LAYERS}
 GRAPHS |= {"edges: likes": Choice(edges="likes"), "edges: all ratings": Choice(edges="all")}
 ALIGNMENTS = {f"temperature {t:g}": Choice(temperature=t) for t in TEMPERATURES}
+
+
+def parts_of(rows: dict[str, Choice]) -> pd.DataFrame:
+    """Representation, selector and reader of each row; a dash for a part that changes nothing in it."""
+
+    def parts(choice: Choice) -> dict:
+        shown, read = READERS[choice.reader].reads_shown, SELECTORS[choice.selector].reads_items
+        return dict(
+            representation=choice.representation if shown and read else "–",
+            selector=choice.selector if shown else "–",
+            reader=choice.reader,
+        )
+
+    return pd.DataFrame([dict(row=label) | parts(choice) for label, choice in rows.items()])

@@ -12,6 +12,7 @@ import pandas as pd
 
 from ..data.split import Samples
 from ..evaluation.metrics import auc
+from ..infra.errors import at_least
 from ..infra.files import published_dir
 from ..infra.reproducible import hardware
 from ..llm.base import LanguageModel
@@ -42,6 +43,8 @@ def path_of(study: Study) -> Path:
 
 def publish(study: Study, seeds: list[int]) -> Path:
     """Train an adapter with each seed, ask it, and write ``published/<dataset>/adapter-seeds.json``."""
+    for seed in seeds:
+        at_least("seed", seed, 0)  # before the first is trained
     samples = study.split.test.take(study.split.test.draw(study.size.seed_samples))
     answers = {}
     for seed in seeds:

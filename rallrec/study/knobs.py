@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ..data.ids import codes_of
 from ..data.split import Samples, Split
 from ..evaluation.metrics import results_table
 from ..infra.errors import InputError
@@ -75,11 +76,11 @@ def sample_of(split: Split, user_id, item_id) -> Samples:
         InputError: an unknown user, or an item that the user has not rated; names some that were.
     """
     data = split.data
-    users = np.flatnonzero(data.users["user_id"].to_numpy() == user_id)
-    if not len(users):
+    (user,), (item,) = codes_of(data.users["user_id"], [user_id]), codes_of(data.items["item_id"], [item_id])
+    if user < 0:
         raise InputError(f"{data.name} has no user {user_id!r}; one of its users is {data.users['user_id'].iloc[0]!r}")
-    own = np.arange(data.start[users[0]], data.start[users[0] + 1])
-    found = own[data.items["item_id"].to_numpy()[data.item[own]] == item_id]
+    own = np.arange(data.start[user], data.start[user + 1])
+    found = own[data.item[own] == item]
     if not len(found) or found[0] == own[0]:
         some = data.items["item_id"].to_numpy()[data.item[own[-3:]]].tolist()
         raise InputError(f"user {user_id!r} has no history before {item_id!r}; try one of {some}")
