@@ -1,9 +1,8 @@
 # rallrec: `make` prints the targets.
 
 # Without DATASETS: MovieLens-100K, and those of the paper's data sets whose raw files are here.
-RAW      := data/raw $(RALLREC_RAW)
-here      = $(if $(filter-out %.part,$(wildcard $(foreach r,$(RAW),$(r)/$(1)/*))),$(1))
-DATASETS ?= $(strip ml-100k $(foreach d,ml-1m bookcrossing amazon-movies,$(call here,$(d))))
+# A folder whose name has a blank: DATASETS="'my ratings'"
+DATASETS ?=
 PROFILE  ?= quick
 LLM      ?= smollm2-135m
 SEED     ?= 0
@@ -14,15 +13,8 @@ EXTRA    ?=
 PYTHON   ?= .venv/bin/python
 
 export RALLREC_FRESH := $(FRESH)
-RALLREC   := $(PYTHON) -W ignore::FutureWarning -m rallrec
-NOTEBOOKS := 01_descriptions 02_text_embeddings 03_collaborative_embeddings 04_joint_representation 05_recommendation 06_ablations
-RUNS      := $(foreach d,$(DATASETS),$(foreach n,$(NOTEBOOKS),papermill_runs/$(d)/$(n).ipynb))
-SOURCES   := $(wildcard rallrec/*.py rallrec/*/*.py)
-HASH      := \#
-MODEL     := $(subst $(HASH),-,$(subst :,-,$(subst /,--,$(LLM))))
-$(if $(EXTRA),$(if $(wildcard $(EXTRA)),,$(error EXTRA: there is no file $(EXTRA))))
-OWN       := $(if $(EXTRA),--extra '$(EXTRA)')
-SETTINGS  := data/settings-$(PROFILE)-$(MODEL)-$(SEED)-$(FRESH)$(if $(EXTRA),-$(subst /,--,$(EXTRA)))
+RALLREC  := $(PYTHON) -W ignore::FutureWarning -m rallrec
+SETTINGS  = --llm '$(LLM)' --profile $(PROFILE) --seed $(SEED) $(if $(EXTRA),--extra '$(EXTRA)') -- $(DATASETS)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -30,44 +22,24 @@ SETTINGS  := data/settings-$(PROFILE)-$(MODEL)-$(SEED)-$(FRESH)$(if $(EXTRA),-$(
 
 help:  ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
-	@echo "Variables: DATASETS='$(DATASETS)' PROFILE=$(PROFILE) LLM=$(LLM) SEED=$(SEED) FRESH=$(FRESH) EXTRA=$(EXTRA)"
+	@echo "Variables: DATASETS='$(DATASETS)' PROFILE=$(PROFILE) LLM='$(LLM)' SEED=$(SEED) FRESH=$(FRESH) EXTRA='$(EXTRA)'"
 
-reproduce: env  ## from a fresh clone to checked results; FRESH=1 makes the published artefacts anew, too
-	@$(MAKE) --no-print-directory plan
-	@$(MAKE) --no-print-directory runs
-	@$(RALLREC) check $(DATASETS)
+reproduce: runs  ## from a fresh clone to checked results; FRESH=1 makes the published artefacts anew, too
+	@$(RALLREC) check $(SETTINGS)
 
-plan: env
-	@$(RALLREC) plan --llm '$(LLM)' --profile $(PROFILE) --datasets $(DATASETS) -- $$($(MAKE) -n --no-print-directory runs | sed -n 's/.* run \([^ ]*\) --dataset \([^ ]*\) .*/\2\/\1/p')
+all: overview  ## runs, figures and tables again, where something changed that they depend on
 
-all: env  ## make all runs, figures, tables and the README's parts again, where something changed
-	@$(MAKE) --no-print-directory plan
-	@$(MAKE) --no-print-directory readme
+plan: env  ## what `make all` will run, why, and how long it takes here
+	@$(RALLREC) plan $(SETTINGS)
 
-runs: env $(RUNS)
+runs: plan
+	@$(RALLREC) all $(SETTINGS)
 
-overview: env $(RUNS)  ## tables and figures across data sets
-	@$(RALLREC) overview --llm '$(LLM)' --profile $(PROFILE) --seed $(SEED) $(OWN)
+overview: runs  ## tables and figures across data sets
+	@$(RALLREC) overview $(SETTINGS)
 
-readme: overview  ## fill the generated parts of the README
+readme: overview  ## the maintainers': fill the generated parts of the README
 	@$(RALLREC) readme
-
-# An executed notebook depends on its source, the package, the settings of the last run, and the notebook before.
-define RUN
-papermill_runs/$(1)/$(2).ipynb: notebooks/$(2).ipynb $$(SOURCES) $$(SETTINGS) $$(EXTRA) $(3) | env data/fetched-$(1)-$(MODEL)
-	@$$(RALLREC) run $(2) --dataset $(1) --llm '$$(LLM)' --profile $$(PROFILE) --seed $$(SEED) $$(OWN)
-endef
-before = $(if $(filter-out $(firstword $(NOTEBOOKS)),$(2)),papermill_runs/$(1)/$(strip $(call previous,$(2),$(NOTEBOOKS))).ipynb)
-previous = $(if $(filter $(1),$(word 2,$(2))),$(word 1,$(2)),$(call previous,$(1),$(wordlist 2,99,$(2))))
-$(foreach d,$(DATASETS),$(foreach n,$(NOTEBOOKS),$(eval $(call RUN,$(d),$(n),$(call before,$(d),$(n))))))
-
-# Data and model, before the first notebook needs them.
-data/fetched-%-$(MODEL): | env
-	@$(RALLREC) fetch --dataset $* --llm '$(LLM)' $(OWN)
-	@mkdir -p data && touch $@
-
-$(SETTINGS):
-	@mkdir -p data && rm -f data/settings-* && touch $@
 
 env: $(if $(filter .venv/%,$(PYTHON)),.venv/ready)  ## make the environment in .venv
 

@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import os
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 from .infra.errors import InputError
 
 DEFAULTS = dict(dataset="ml-100k", llm="smollm2-135m", profile="quick", seed=0, extra="")
+OF_A_RUN = ("llm", "profile", "seed", "extra")
+FOLDERS = ("RALLREC_DATA", "RALLREC_RAW", "RALLREC_OUTPUT")
 
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
 
@@ -16,6 +19,9 @@ OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPER
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; 0 if it ended well, 1 if a value was not reproduced, 2 with one line for a user's mistake."""
     args = _parser().parse_args(arguments)
+    for name in FOLDERS:  # a notebook's kernel has another working directory
+        if value := os.environ.get(name):
+            os.environ[name] = str(Path(value).expanduser().resolve())
     try:
         return args.do(args) or 0
     except InputError as e:
@@ -49,11 +55,17 @@ def _parser() -> argparse.ArgumentParser:
     run = command("run", _run, "run one notebook", "dataset", "llm", "profile", "seed", "extra")
     run.add_argument("notebook")
     run.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="another parameter")
-    plan = command("plan", _plan, "say what a run will do", "llm", "profile")
-    plan.add_argument("stale", nargs="*", metavar="DATASET/NOTEBOOK")
-    plan.add_argument("--datasets", nargs="*", default=[], help="all that are asked for")
-    check = command("check", _check, "compare the last run with the recorded values")
-    check.add_argument("datasets", nargs="+")
+    for name, do, about in (
+        ("plan", _plan, "say what `all` will do, and how long it takes here"),
+        ("all", _all, "run the notebooks of data sets, where something changed that they depend on"),
+        ("check", _check, "compare the last run with the recorded values"),
+        ("overview", _overview, "tables and figures across data sets"),
+    ):
+        several = command(name, do, about, *OF_A_RUN)
+        several.add_argument("datasets", nargs="*", help="default: ml-100k, and those of the paper that are here")
+        if name == "overview":
+            several.add_argument("--places", nargs="+", help="folders of papermill_runs/ to put side by side")
+            several.add_argument("--name", default="side-by-side", help="of their overview, figures/overview+NAME")
     command("adapter", _adapter, "train the reader's LoRA adapter", "dataset", "llm", "profile", "seed")
     merge = command("merge", _merge, "write the LLM with an adapter merged in, for a server without LoRA", "llm")
     merge.add_argument("adapter", help="folder of the adapter")
@@ -76,8 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     command("salvage", _salvage, "keep what is sound of a damaged cache; no run may be going")
     command("publish", _publish, "write the repository's artefacts of a data set", "dataset", "llm", "profile", "seed")
     command("record", _record, "make the last run's values the recorded ones", "dataset")
-    command("overview", _overview, "tables and figures across data sets", "llm", "profile", "seed", "extra")
-    command("readme", _readme, "fill the generated parts of the README")
+    command("readme", _readme, "fill the generated parts of our README: the maintainers'")
     return parser
 
 
@@ -94,7 +105,8 @@ def _fetch(args) -> None:
     from .llm.opening import language_model
 
     _extra(args)
-    print(load(args.dataset))
+    data = load(args.dataset)
+    print(data, *data.notes, sep="\n")
     language_model(args.llm)
 
 
@@ -123,16 +135,32 @@ def _value(text: str) -> int | float | str:
     return text
 
 
-def _plan(args) -> None:
-    from .runs.reporting import plan
+def _parameters(args) -> list:
+    """What is to be run: the parameters of each data set."""
+    from .data.loading import DATASETS, missing_files
+    from .runs.place import Parameters
 
-    print(plan(args.stale, args.llm, args.profile, args.datasets))
+    names = args.datasets or [name for name in DATASETS if name not in missing_files()]
+    return [Parameters(name, **{option: getattr(args, option) for option in OF_A_RUN}) for name in names]
+
+
+def _plan(args) -> None:
+    from .runs.plan import plan
+
+    print(plan(_parameters(args), named=bool(args.datasets)))
+
+
+def _all(args) -> None:
+    from .runs.runner import run_all
+
+    for parameters in _parameters(args):
+        run_all(parameters)
 
 
 def _check(args) -> int:
     from .runs.reporting import finish
 
-    return 0 if finish(args.datasets) else 1
+    return 0 if finish([parameters.place() for parameters in _parameters(args)]) else 1
 
 
 def _study(args):
@@ -180,9 +208,12 @@ def _ablate(args) -> None:
 
 
 def _salvage(args) -> None:
-    from .infra.cache import default_cache, salvage
+    from .infra.cache import default_cache, is_sound, salvage
 
     path = default_cache().path
+    if path.exists() and (n := is_sound(path)) is not None:
+        print(f"{path} is sound ({n:,} answers): there is nothing to salvage")
+        return
     print(f"{salvage(path):,} answers kept; the damaged cache is now {path}.damaged")
 
 
@@ -201,11 +232,11 @@ def _record(args) -> None:
 def _overview(args) -> None:
     from .runs.overview import comparable, write_overview
 
-    settings = args.llm, args.profile, args.seed, args.extra
-    if comparable(*settings):
-        print(write_overview(*settings))
+    places, name = (args.places, args.name) if args.places else comparable(_parameters(args))
+    if places:
+        print(write_overview(places, name))
     else:  # `make all` of generated data alone
-        print("nothing to compare: no data set but tiny was run with these settings; the overview stays as it is")
+        print("nothing to compare: no data set but tiny was run whole with these settings; the overview stays as it is")
 
 
 def _readme(args) -> None:

@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 
 from .data.dataset import Dataset
+from .data.ids import codes_of
 from .data.split import Samples
 from .infra.errors import InputError
+from .infra.noted import noted
 from .infra.registry import Registry
 from .llm.opening import backend
 from .pipeline import METHOD, Choice
@@ -68,7 +70,7 @@ def load_extra(path: str | Path) -> str:
     """
     path = Path(path)
     try:
-        source = path.read_bytes()
+        source = noted(path).read_bytes()
     except OSError as e:
         raise InputError(f"EXTRA: {path} can't be read ({e.strerror})") from e
     name = f"{path.name}@{hashlib.sha256(source).hexdigest()[:16]}"
@@ -156,7 +158,9 @@ class Scores(Reader):
 def _scored(path: Path, data: Dataset) -> tuple[pd.Series, list[str]]:
     """``p`` by pair (user code x n_items + item code), and what was left out."""
     try:
-        table = pd.read_csv(path, dtype={"user_id": str, "item_id": str}, encoding="utf-8-sig", skipinitialspace=True)
+        table = pd.read_csv(
+            noted(path), dtype={"user_id": str, "item_id": str}, encoding="utf-8-sig", skipinitialspace=True
+        )
     except (OSError, ValueError) as e:  # pandas' parser errors are ValueErrors
         raise InputError(
             f"{path} can't be read as a CSV table ({(str(e).splitlines() or [type(e).__name__])[0]})"
@@ -166,10 +170,8 @@ def _scored(path: Path, data: Dataset) -> tuple[pd.Series, list[str]]:
     table["p"] = pd.to_numeric(table["p"], errors="coerce")
     if (bad := ~np.isfinite(table["p"])).any():
         raise InputError(f"{path}:{int(np.flatnonzero(bad)[0]) + 2}: p is no number")
-    codes = [
-        pd.Index(ids.astype(str)).get_indexer(table[column].str.strip())
-        for ids, column in ((data.users["user_id"], "user_id"), (data.items["item_id"], "item_id"))
-    ]
+    users, items = data.users["user_id"], data.items["item_id"]
+    codes = codes_of(users, table["user_id"]), codes_of(items, table["item_id"])
     known = (codes[0] >= 0) & (codes[1] >= 0)
     notes = [f"{(~known).sum():,} rows of an unknown user or item left out"] if not known.all() else []
     if not known.any():

@@ -23,6 +23,8 @@ import time
 from functools import cache
 from pathlib import Path
 
+from rallrec.runs.place import Parameters
+
 ROOT = Path(__file__).resolve().parent.parent
 COMMIT = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=ROOT, text=True).strip()  # whatever comes meanwhile
 WATCH = """
@@ -38,7 +40,8 @@ class Copy:
     """A copy of the checkout's tracked files, with its own data folder, that runs with this Python."""
 
     def __init__(self, folder: Path, dataset: str = "tiny", profile: str = "smoke", llm: str = "tiny-random"):
-        self.folder, self.datasets = folder, dataset.split()
+        self.folder = folder
+        self.places = [name + Parameters(name, llm, profile).suffix for name in dataset.split()]
         subprocess.run(["git", "clone", "-qn", str(ROOT), str(folder)], check=True)
         subprocess.run(["git", "checkout", "-q", COMMIT], cwd=folder, check=True)
         self.variables = [f"PYTHON={sys.executable}", f"DATASETS={dataset}", f"PROFILE={profile}", f"LLM={llm}"]
@@ -52,7 +55,7 @@ class Copy:
 
     def made(self) -> list[Path]:
         """The folders that a run writes to."""
-        return [self.folder / kind / name for kind in ("papermill_runs", "figures") for name in self.datasets]
+        return [self.folder / kind / name for kind in ("papermill_runs", "figures") for name in self.places]
 
     @property
     def cache(self) -> Path:
@@ -72,8 +75,9 @@ class Copy:
             return [key for (key,) in db.execute("SELECT key FROM paid WHERE kind = ?", (kind,))]
 
     def start(self, *goal: str) -> subprocess.Popen:
+        """Begin `make`, with ``goal`` for targets and variables."""
         return subprocess.Popen(
-            ["make", "--no-print-directory", *(goal or ["reproduce"]), *self.variables],
+            ["make", "--no-print-directory", *self.variables, *(goal or ["reproduce"])],
             cwd=self.folder,
             env=self.environment,
             stdout=subprocess.PIPE,
@@ -186,12 +190,14 @@ def twice(folder: Path) -> str:
 
 
 def jobs(folder: Path, *of: str) -> str:
-    of = of or ("tiny ml-100k",)  # notebooks of one data set wait for each other
+    """A process a data set, at once."""
+    of = of or ("tiny ml-100k",)
     copy = Copy(folder / "jobs", *of)
-    code, said = copy.run("-j2", "all")
-    assert code == 0, said
+    both = [copy.start("runs", f"DATASETS={name}") for name in of[0].split()]
+    said = [p.communicate()[0] for p in both]
+    assert not any(p.returncode for p in both), said
     check_outputs(copy, undisturbed(folder, *of)[0])
-    return f"make -j2 all of {of[0]}: the same {len(copy.outputs())} outputs"
+    return f"make runs of {' and '.join(of[0].split())} at once: the same {len(copy.outputs())} outputs"
 
 
 def full(folder: Path) -> str:

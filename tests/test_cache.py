@@ -239,3 +239,30 @@ def test_no_pickle_is_loaded(tmp_path):
     np.savez(folder / "answers.npz", keys=np.array([b"ab"], object), rows=np.array([{}], object))
     with pytest.raises(rr.InputError, match=r"is damaged .*pickle"):
         Cache(tmp_path / "cache", tmp_path / "published").get(["ab"])
+
+
+def test_a_key_holds_the_code_that_made_the_answer(tmp_path):
+    """Who edits a training gets what the new code trains; a docstring or a comment costs nothing."""
+    from rallrec.infra.code import code_of
+
+    def digest(source: str) -> str:
+        code_of.cache_clear()
+        (tmp_path / "train.py").write_text(source)
+        return code_of(str(tmp_path / "train.py"))
+
+    before = digest('"""Trains."""\n\n\ndef step(x):\n    """One."""\n    return x * 0.9\n')
+    assert digest("def step(x):  # decay\n    return x*0.9\n") == before
+    assert digest("def step(x):\n    return x * 0.8\n") != before
+
+
+def test_trainings_are_kept_under_their_code(monkeypatch, tiny_split, cache):
+    from rallrec.representations import lightgcn
+
+    settings = dict(dimensions=4, layers=1, epochs=2, cache=cache)
+    first = lightgcn.train_lightgcn(tiny_split, **settings)
+    with monkeypatch.context() as same:
+        same.setattr(lightgcn, "_train", lambda *_: pytest.fail("trained again"))
+        assert (lightgcn.train_lightgcn(tiny_split, **settings).items == first.items).all()
+    monkeypatch.setattr(lightgcn, "code_of", lambda file: "edited")
+    monkeypatch.setattr(lightgcn, "_train", lambda *_: {name: getattr(first, name) + 1 for name in vars(first)})
+    assert (lightgcn.train_lightgcn(tiny_split, **settings).items == first.items + 1).all()

@@ -17,6 +17,7 @@ from rallrec.pipeline import METHOD, Choice
 from rallrec.readers.base import READERS
 from rallrec.representations.mixture import REPRESENTATIONS
 from rallrec.retrieval.selectors import SELECTORS
+from rallrec.runs.place import short
 from rallrec.runs.run import NOTEBOOKS
 from rallrec.runs.runner import execute
 
@@ -194,6 +195,16 @@ def test_scores_of_a_file(study, tmp_path, capsys):
     assert "elsewhere, p.csv: 124 of 124 test samples; 0 of 123 valid samples" in capsys.readouterr().out
 
 
+def test_ids_of_a_file_are_compared_as_everywhere(study, tmp_path):
+    """Blanks, invisible characters, and whole numbers that pandas wrote as floats."""
+    test = study.split.test
+    table = table_of(test, np.linspace(0, 1, len(test)))
+    table = table.assign(user_id=[f" {u}.0\u200b" for u in table.user_id], item_id=[f"{i} " for i in table.item_id])
+    table.to_csv(tmp_path / "p.csv", index=False)
+    rr.scores("elsewhere", tmp_path / "p.csv")
+    assert study.predict(Choice(reader="elsewhere")) == pytest.approx(np.linspace(0, 1, len(test)))
+
+
 def test_what_a_file_lacks_has_twice_or_does_not_know_is_said(study, tmp_path, capsys):
     test = study.split.test
     table = table_of(test, np.linspace(0, 1, len(test)))[10:]
@@ -256,7 +267,8 @@ rr.row("an oracle", rr.Choice(reader="oracle"))
     parameters = dict(DATASET="tiny", PROFILE="smoke", LLM="tiny-random", SEED=0, EXTRA=str(mine))
     for notebook in NOTEBOOKS[4:]:
         execute(notebook, parameters)
-    figures = tmp_path / "out" / "figures" / "tiny"
+    place = "tiny+tiny-random+smoke+" + short(str(mine))
+    figures = tmp_path / "out" / "figures" / place
 
     def column(table, name="method"):
         return pd.read_csv(figures / f"{table}.csv")[name].tolist()
@@ -277,11 +289,11 @@ rr.row("an oracle", rr.Choice(reader="oracle"))
     assert main_table.reader["LLM, mine"] == "LLM"
     commands = pd.read_csv(figures / "06_parts_vote.csv").set_index("method").command
     assert commands["RALLRec, mine"].startswith("rallrec ablate --dataset tiny --extra mine.py --representation mine")
-    runs = tmp_path / "out" / "papermill_runs" / "tiny"
+    runs = tmp_path / "out" / "papermill_runs" / place
     metrics = json.loads((runs / "metrics.json").read_text())
     assert metrics["other_parameters"] == {"EXTRA": load_extra(mine)}
     assert str(tmp_path) not in (runs / "05_recommendation.ipynb").read_text()
-    table = rr.predictions("tiny")
+    table = rr.predictions("tiny", llm="tiny-random", profile="smoke", extra=str(mine))
     assert (table["05: an oracle"] > 0.5).tolist() == table.liked.tolist()
     assert table["05: LLM, mine"].notna().sum() == 30
     assert auc(table.liked, table["05: RALLRec, mine"]) == pytest.approx(

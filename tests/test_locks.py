@@ -8,6 +8,8 @@ import pytest
 
 from rallrec.infra.files import ROOT, alone, workplace
 from rallrec.runs import runner as runs
+from rallrec.runs.place import Parameters
+from rallrec.runs.stale import Now
 
 HOLDS = """
 import sys, time
@@ -126,12 +128,13 @@ def test_a_lock_that_cannot_be_written_is_told_at_once(tmp_path, monkeypatch):
 
 
 def test_the_notebook_is_put_in_place_last(tmp_path, monkeypatch):
-    """`make` takes it for the sign that all else is there."""
+    """It is the sign that all else is there."""
     staging = tmp_path / "staging"
     (staging / "figures").mkdir(parents=True)
     for name in ("metrics.json", "seconds.json", "01_descriptions.ipynb"):
         (staging / name).write_text("{}")
     monkeypatch.setenv("RALLREC_OUTPUT", str(tmp_path))
+    now = Now(Parameters("tiny", llm="tiny-random"))
     real = runs.os.replace
 
     def killed(source, target):
@@ -139,8 +142,8 @@ def test_the_notebook_is_put_in_place_last(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         real(source, target)
 
-    put = (staging, "01_descriptions", "tiny", dict(LLM="tiny-random", PROFILE="smoke", SEED=0), 1.0)
-    made = tmp_path / "papermill_runs" / "tiny" / "01_descriptions.ipynb"
+    put = (staging, "01_descriptions", now, "", 1.0)
+    made = tmp_path / "papermill_runs" / "tiny+tiny-random" / "01_descriptions.ipynb"
     with monkeypatch.context() as m:
         m.setattr(runs.os, "replace", killed)
         with pytest.raises(KeyboardInterrupt):
@@ -148,4 +151,4 @@ def test_the_notebook_is_put_in_place_last(tmp_path, monkeypatch):
     assert not made.exists()
     assert runs._put_in_place(*put) == made
     assert made.exists()
-    assert list(runs.read_metrics("tiny")["notebooks"]) == ["01_descriptions"]
+    assert list(runs.read_metrics("tiny+tiny-random")["notebooks"]) == ["01_descriptions"]

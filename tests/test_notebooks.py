@@ -54,10 +54,10 @@ def outputs(tmp_path_factory):
 
 def test_every_notebook_ran_and_left_its_outputs(outputs):
     folder, files, _ = outputs
-    assert {f"papermill_runs/tiny/{n}.ipynb" for n in NOTEBOOKS} < set(files)
+    assert {f"papermill_runs/tiny+tiny-random+smoke/{n}.ipynb" for n in NOTEBOOKS} < set(files)
     for kind, least in (("png", 10), ("pdf", 10), ("csv", 8), ("md", 8), ("tex", 8)):
         assert sum(f.endswith(kind) for f in files) >= least, kind
-    metrics = json.loads((folder / "papermill_runs/tiny/metrics.json").read_text())
+    metrics = json.loads((folder / "papermill_runs/tiny+tiny-random+smoke/metrics.json").read_text())
     assert {"data_hash", "llm", "seed", "version"} < set(metrics)
     for notebook in NOTEBOOKS:
         part = metrics["notebooks"][notebook]
@@ -104,7 +104,7 @@ def test_what_the_llm_chose_can_be_published(outputs, tmp_path, monkeypatch):
     monkeypatch.setenv("RALLREC_DATA", str(folder.with_name("data-of-the-runs")))
     llm = rr.language_model("tiny-random", device="cpu", cache=Cache(data_dir() / "cache.sqlite"))
     (tmp_path / "published" / "tiny").mkdir(parents=True)
-    write_answers("tiny", llm, tmp_path / "published" / "tiny")
+    write_answers("tiny+tiny-random+smoke", llm, tmp_path / "published" / "tiny")
     with np.load(tmp_path / "published" / "tiny" / "answers.npz") as z:
         assert len(z["keys"]) > 100
         np.testing.assert_allclose(z["rows"].sum(1), 1)
@@ -118,7 +118,7 @@ def test_what_the_llm_chose_can_be_published(outputs, tmp_path, monkeypatch):
 
 def test_values_are_those_of_the_data(outputs):
     folder, *_ = outputs
-    values = json.loads((folder / "papermill_runs/tiny/metrics.json").read_text())["notebooks"]
+    values = json.loads((folder / "papermill_runs/tiny+tiny-random+smoke/metrics.json").read_text())["notebooks"]
     split = rr.split(rr.load("tiny"))
     assert values["01_descriptions"]["values"]["samples/test"] == len(split.test)
     recent = rr.evaluation.metrics.auc(split.test.liked, rr.vote(rr.select(split.test, "recent", k=5)))
@@ -163,7 +163,7 @@ def test_an_interrupted_notebook_leaves_nothing_half_done(outputs, monkeypatch):
         (["run", "05_recommendation", "--seed", "-1"], "seed is -1; it must be a whole number of at least 0"),
         (["run", "05_recommendation", "-p", "K", "0"], "K is 0; it must be a whole number of at least 1"),
         (["fetch", "--dataset", "tiny", "--llm", "gpt-17"], "valid are: smollm2-135m, tiny-random"),
-        (["check", "tiny"], "run `make all DATASETS=tiny` first"),
+        (["check", "tiny"], "papermill_runs/tiny has no metrics.json; run `make all` with these settings first"),
     ],
 )
 def test_bad_input_gets_one_line_and_exit_code_2(tmp_path, arguments, said):

@@ -9,7 +9,7 @@ import rallrec as rr
 from rallrec.infra.cache import Cache
 from rallrec.pipeline import Study
 from rallrec.readers import adapter as adapters
-from rallrec.runs import publishing, reporting
+from rallrec.runs import place, publishing, reporting
 from rallrec.runs.publishing import publish, record_reference, tolerance
 
 from .test_ablations import study_of
@@ -18,9 +18,8 @@ from .test_ablations import study_of
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A repository of its own."""
-    for module in (publishing, adapters):
+    for module in (publishing, adapters, place):
         monkeypatch.setattr(module, "published_dir", lambda: tmp_path / "published")
-    monkeypatch.setattr(publishing, "ROOT", tmp_path)
     monkeypatch.setenv("RALLREC_OUTPUT", str(tmp_path))
     monkeypatch.setenv("RALLREC_DATA", str(tmp_path / "data"))
     return tmp_path
@@ -32,7 +31,7 @@ def test_what_is_published_answers_another_checkout(folder, tiny_split, monkeypa
     (folder / "data").mkdir()
     p = study.predict(rr.Choice(selector="recent", reader="llm"))
     lines = [f"{key} {form} {verb}\n" for key, (form, verb) in study.llm.asked.items()]
-    publishing.asked_path("tiny", "06_ablations").write_text("".join(lines))
+    publishing.asked_path("tiny+tiny-random+smoke", "06_ablations").write_text("".join(lines))
     made = publish("tiny", "tiny-random", "smoke", 0)
     assert made == folder / "published" / "tiny"
     provenance = json.loads((made / "provenance.json").read_text())
@@ -71,7 +70,7 @@ def test_more_than_the_repository_takes_is_refused(folder, tiny_split, monkeypat
 def test_recorded_values_are_those_of_the_last_run(folder):
     with pytest.raises(rr.InputError, match=r"tiny has no metrics\.json"):
         record_reference("tiny")
-    metrics = dict(data_hash="h", llm="tiny-random", profile="smoke", seed=0, other_parameters={})
+    metrics = dict(dataset="tiny", data_hash="h", llm="tiny-random", profile="smoke", seed=0, other_parameters={})
     values = {"fast/vote/auc": 0.7, "n": 3}
     metrics["notebooks"] = {"05_recommendation": dict(values=values, made={})}
     runs = folder / "papermill_runs" / "tiny"

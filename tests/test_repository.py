@@ -15,7 +15,7 @@ from rallrec.infra.cache import Cache, read_published
 from rallrec.infra.files import ROOT, published_dir
 from rallrec.representations.text import MAX_NEW_TOKENS, description_prompt, plain, tidy
 from rallrec.runs.publishing import LIMIT
-from rallrec.runs.reporting import compare, fill_readme, plan
+from rallrec.runs.reporting import compare, fill_readme
 from rallrec.runs.run import NOTEBOOKS
 
 from .test_notebooks import check_executed
@@ -150,16 +150,3 @@ def test_one_list_of_pins():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     assert "-r requirements.lock" in environment["dependencies"][-1]["pip"]
     assert not re.search(r"==", (ROOT / "environment.yml").read_text())
-
-
-def test_the_plan_says_what_it_takes_and_what_it_leaves_out(tmp_path, monkeypatch):
-    monkeypatch.setenv("RALLREC_RAW", str(tmp_path))
-    monkeypatch.setenv("RALLREC_DATA", str(tmp_path))
-    stale = ["ml-100k/03_collaborative_embeddings", "tiny/01_descriptions"]
-    said = plan(stale, "smollm2-135m", "quick", ["ml-100k", "ml-1m"])
-    assert re.search(r"ml-100k/03_collaborative_embeddings\s+about +\d+ s", said)
-    assert re.search(r"tiny/01_descriptions\s+time unknown", said)
-    assert "GiB of memory" in said
-    left_out = said.split("Left out, since their raw files are not here:")[1]
-    assert re.findall(r"^  ([\w-]+): `make all DATASETS=", left_out, flags=re.M) == ["bookcrossing", "amazon-movies"]
-    assert "Nothing to run" in plan([], "smollm2-135m", "quick", [])

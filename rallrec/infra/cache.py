@@ -12,11 +12,14 @@ import io
 import json
 import shutil
 import sqlite3
+import time
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from functools import cache as memoise
 from functools import cached_property
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 
@@ -67,6 +70,7 @@ OF_THE_DISK = (
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_BUSY,
 )
+WAITS = 120  # seconds for another process
 PAGE = 4096  # bytes; SQLite's default
 
 
@@ -85,8 +89,8 @@ class Cache:
     def _db(self) -> sqlite3.Connection:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            db = sqlite3.connect(self.path, timeout=120)
-            db.execute("PRAGMA journal_mode = WAL")
+            db = sqlite3.connect(self.path, timeout=WAITS)
+            _to_wal(db)
             db.execute("PRAGMA synchronous = NORMAL")
             db.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, value BLOB, checksum BLOB)")
             if db.execute("PRAGMA user_version").fetchone() == (0,):  # a new cache; else nothing is written
@@ -150,9 +154,37 @@ def _checksum(key: str, value: bytes) -> bytes:
     return hashlib.blake2b(key.encode() + value, digest_size=8).digest()
 
 
+def _to_wal(db: sqlite3.Connection) -> None:
+    """Switch to a log of commits; SQLite does not wait by itself while another process does the same."""
+    until = time.monotonic() + WAITS
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as e:
+            if e.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.02)
+
+
 def _sound(key, value, checksum) -> bool:
     """Whether a row is what was put; a flipped bit can make a text or a number of what was bytes."""
     return isinstance(key, str) and isinstance(value, bytes) and _checksum(key, value) == checksum
+
+
+def is_sound(path: Path) -> int | None:
+    """How many answers a cache holds, if every one of them is sound; None of a damaged one."""
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as db:
+            rows = db.execute("SELECT key, value, checksum FROM answers")
+            n = 0
+            for row in rows:
+                if not _sound(*row):
+                    return None
+                n += 1
+            return n if db.execute("PRAGMA integrity_check").fetchone() == ("ok",) else None
+    except FAILURES:
+        return None
 
 
 def salvage(path: Path) -> int:

@@ -1,15 +1,14 @@
 """Where runs put their outputs, and what the runner tells the kernel that it starts for a notebook."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..infra.files import ROOT
+from ..infra.files import ROOT, given
 
 
 def output_root() -> Path:
     """The folder that holds ``papermill_runs/`` and ``figures/``: the repository, or ``RALLREC_OUTPUT``."""
-    return Path(os.environ.get("RALLREC_OUTPUT", ROOT))
+    return given("RALLREC_OUTPUT", ROOT)
 
 
 @dataclass
@@ -27,8 +26,9 @@ CONTEXT = Context()
 
 
 def arguments(staging: Path) -> list[str]:
-    """Arguments of a kernel that collects its outputs in ``staging``."""
-    line = f"__import__('rallrec.runs.context', fromlist=['']).enter({str(staging)!r})"
+    """Arguments of a kernel that notes what it runs and collects its outputs in ``staging``."""
+    begin = "__import__('rallrec.runs.tracing', fromlist=['']).trace()"  # before another module is loaded
+    line = f"{begin}; __import__('rallrec.runs.context', fromlist=['']).enter({str(staging)!r})"
     return [f"--IPKernelApp.exec_lines={line}"]
 
 

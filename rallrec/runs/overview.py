@@ -1,6 +1,5 @@
 """Tables and figures across data sets, made of the tables that their notebooks wrote."""
 
-import json
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 
 from ..data.loading import LOADERS
-from ..extensions import load_extra
 from ..infra.errors import InputError
 from . import figures
 from .context import output_root
-from .run import extra_path, read_metrics
+from .place import OVERVIEW, Parameters, reference
+from .run import read_metrics, write_json
 
 NEEDED = ("05_recommendation", "06_ablations")  # notebooks whose tables it is made of
 
@@ -39,38 +38,46 @@ TABLES = {
 }
 
 
-def overview_folder() -> Path:
-    return output_root() / "figures" / "overview"
+def folder_of(name: str = "") -> Path:
+    """``figures/overview``, of the reference runs; with a name, the folder of another overview."""
+    return output_root() / "figures" / (f"{OVERVIEW}+{name}" if name else OVERVIEW)
 
 
-def comparable(llm: str, profile: str, seed: int, extra: str = "") -> list[str]:
-    """Data sets of which notebooks 05 and 06 were last run with these settings; not ``tiny``.
+def comparable(of: list[Parameters]) -> tuple[list[str], str]:
+    """Places whose runs can be compared with those just made, and the name of their overview (see `folder_of`).
 
-    In the order of `LOADERS`, a user's own last. A data set whose tables are of several settings is left out: of
-    the notebooks that ran with other settings than the last one `run.read_metrics` knows nothing.
-
-    Args:
-        extra: the file of one's own, which has to be the same, by its content.
+    Of reference runs these are the reference runs, and no name; otherwise all with the same settings (LLM, profile,
+    seed, K, the user's own file by its content), the reference runs, too, if these have them. In the order of
+    `LOADERS`, a user's own last. Left out are ``tiny``, and places of which not all `NEEDED` notebooks were run.
     """
-    names = sorted(p.parent.name for p in (output_root() / "papermill_runs").glob("*/metrics.json"))
-    order = {name: place for place, name in enumerate(LOADERS)}
-    names = sorted(names, key=lambda name: order.get(name, len(order)))
-    other = {"EXTRA": load_extra(extra_path(extra))} if extra else {}
-    wanted = dict(llm=llm, profile=profile, seed=seed, other_parameters=other)
-    metrics = {name: read_metrics(name) for name in names if name != "tiny"}
-    same = [name for name, made in metrics.items() if all(made.get(k) == v for k, v in wanted.items())]
-    return [name for name in same if set(NEEDED) <= metrics[name]["notebooks"].keys()]
+    mine = [parameters.place() for parameters in of if parameters.name != "tiny"]
+    ours = all(reference(place) for place in mine)
+    made = {p.parent.name: read_metrics(p.parent.name) for p in (output_root() / "papermill_runs").glob("*/*.json")}
+    wanted = [_settings(made[place]) for place in mine if place in made]
+    order = {name: number for number, name in enumerate(LOADERS)}
+    places = sorted(made, key=lambda place: (order.get(made[place]["dataset"], len(order)), place))
+    same = [p for p in places if _settings(made[p]) in wanted and (reference(p) or not ours)]
+    whole = [p for p in same if made[p]["dataset"] != "tiny" and set(NEEDED) <= made[p]["notebooks"].keys()]
+    return whole, "" if ours else of[0].suffix.lstrip("+") or "own"
 
 
-def across(datasets: list[str], table: Across) -> pd.DataFrame:
-    """One table of all data sets: the row's columns, ``row`` (these in one text), the value with its interval,
-    ``dataset``, ``n``, and a verdict if it has one.
+def _settings(metrics: dict) -> dict:
+    named = {name: metrics.get(name) for name in ("llm", "profile", "seed", "other_parameters")}
+    return {name: value for name, value in named.items() if value != {}}
+
+
+def across(places: list[str], table: Across) -> pd.DataFrame:
+    """One table of all places, which are called data sets in it.
+
+    Returns:
+        The row's columns, ``row`` (these in one text), the value with its interval, ``dataset``, ``n``, and a verdict
+        if it has one.
     """
     value, parts = table.value, []
-    for name in datasets:
+    for name in places:
         path = output_root() / "figures" / name / f"{table.source}.csv"
         if not path.exists():
-            raise InputError(f"{path} is not there; run `make all DATASETS={name}` first")
+            raise InputError(f"{path} is not there; run `make all DATASETS={name.split('+')[0]}` first")
         part = pd.read_csv(path).dropna(subset=value)
         row = part[list(table.rows)].agg(": ".join, axis=1)
         verdict = ["verdict"] if "verdict" in part else []
@@ -79,14 +86,14 @@ def across(datasets: list[str], table: Across) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def made_by(dataset: str) -> pd.DataFrame:
-    """The rows of a data set's main ablations with the command that makes each, its seconds and hardware.
+def made_by(place: str) -> pd.DataFrame:
+    """The rows of a place's main ablations with the command that makes each, its seconds and hardware.
 
     Of a row whose answers of the LLM were all in the cache no seconds are known.
     """
-    made = read_metrics(dataset)["notebooks"]["06_ablations"]["made"]
+    made = read_metrics(place)["notebooks"]["06_ablations"]["made"]
     tables = {"no LLM": "06_parts_vote", "LLM": "06_parts_llm"}
-    folder = output_root() / "figures" / dataset
+    folder = output_root() / "figures" / place
     parts = [pd.read_csv(folder / f"{table}.csv").assign(reader=reader) for reader, table in tables.items()]
     rows = pd.concat(parts, ignore_index=True)
     seconds = [str(made.get("rows", {}).get(command, "cached")) for command in rows.command]
@@ -113,18 +120,27 @@ def write_claims(claims: pd.DataFrame, folder: Path) -> None:
         figure = figures.forest(rows, "difference", "difference of AUC", "dataset", "verdict", 0, figures.VERDICTS)
         figure.axes[0].set_title(f"{claim}:\n{textwrap.fill(sentence, 76, break_on_hyphens=False)}", fontsize="small")
         figures.save(figure, folder / f"claim-{number:02}")
-        lines.append(f"- [{claim}](figures/overview/claim-{number:02}.png): {sentence}.\n")
+        lines.append(f"- [{claim}](figures/{folder.name}/claim-{number:02}.png): {sentence}.\n")
     (folder / "claims_in_words.md").write_text("".join(lines), encoding="utf-8")
 
 
-def write_overview(llm: str, profile: str, seed: int, extra: str = "") -> Path:
-    """Write ``figures/overview/``: each of `TABLES` with a column a data set, and as a figure; a figure a claim."""
-    datasets, folder = comparable(llm, profile, seed, extra), overview_folder()
-    if not datasets:
+def write_overview(places: list[str], name: str = "") -> Path:
+    """Write an overview: each of `TABLES` with a column a place, and as a figure; a figure a claim.
+
+    Args:
+        places: folders of ``papermill_runs/``. name: of the overview, see `folder_of`.
+
+    Raises:
+        InputError: there are no places, or one of them lacks a table.
+    """
+    folder = folder_of(name)
+    if not places:
         raise InputError("no data set but tiny was run whole with these settings; run `make all` first")
+    if unknown := [place for place in places if not set(NEEDED) <= read_metrics(place).get("notebooks", {}).keys()]:
+        raise InputError(f"papermill_runs/{unknown[0]} has not all of {', '.join(NEEDED)}; run `make all` first")
     # all is read before anything is written
-    tables = {name: across(datasets, table) for name, table in TABLES.items()}
-    commands = {name: made_by(name) for name in datasets}
+    tables = {name: across(places, table) for name, table in TABLES.items()}
+    commands = {name: made_by(name) for name in places}
     folder.mkdir(parents=True, exist_ok=True)
     figures.use_style()
     for name, table in TABLES.items():
@@ -133,7 +149,7 @@ def write_overview(llm: str, profile: str, seed: int, extra: str = "") -> Path:
         cells = figures.with_intervals(shown, {value: "cell"}, label).assign(dataset=long["dataset"])
         wide = cells.pivot_table(index=label, columns="dataset", values="cell", aggfunc="first", sort=False)
         sizes = long.groupby("dataset")["n"].max()
-        present = [d for d in datasets if d in wide]
+        present = [d for d in places if d in wide]
         wide = wide[present].fillna("–")
         if value == "auc":
             wide = wide.rename(columns={d: f"{d} ({sizes[d]:,})" for d in present})
@@ -145,7 +161,9 @@ def write_overview(llm: str, profile: str, seed: int, extra: str = "") -> Path:
     for name, rows in commands.items():
         shown = rows.assign(AUC=rows.AUC.map("{:.3f}".format), command="`" + rows.command + "`")
         figures.save_table(rows, shown, folder / f"commands-{name}")
-    made = {d: read_metrics(d)["data_hash"] for d in datasets}
-    settings = dict(llm=llm, profile=profile, seed=seed, data=made) | ({"extra": extra} if extra else {})
-    (folder / "settings.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+    made = {place: read_metrics(place) for place in places}
+    settings = _settings(made[places[0]])
+    if any(_settings(metrics) != settings for metrics in made.values()):  # side by side: each has its own
+        settings = {"settings": {place: _settings(metrics) for place, metrics in made.items()}}
+    write_json(folder / "settings.json", settings | {"data": {d: metrics["data_hash"] for d, metrics in made.items()}})
     return folder

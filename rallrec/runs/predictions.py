@@ -16,12 +16,13 @@ from ..infra.cache import digest
 from ..infra.errors import InputError
 from ..pipeline import rows_of
 from .context import output_root
+from .place import Parameters
 
 DIGITS = 4  # more would double the size, and change an AUC by some 1e-6
 
 
-def path_of(dataset: str) -> Path:
-    return output_root() / "papermill_runs" / dataset / "predictions.parquet"
+def path_of(place: str) -> Path:
+    return output_root() / "papermill_runs" / place / "predictions.parquet"
 
 
 def write(path: Path, judged: Split, rows: dict[str, tuple[Samples, np.ndarray]], notebook: str) -> None:
@@ -56,8 +57,12 @@ def merged(new: Path, old: Path) -> None:
     _write(new, both[sorted(both, key=lambda name: name.split(":")[0])], known)
 
 
-def predictions(dataset: str) -> pd.DataFrame:
+def predictions(dataset: str, **parameters) -> pd.DataFrame:
     """Every row's P(like) of the test samples, joined to the local data.
+
+    Args:
+        parameters: of the run, where they are not those of the reference runs: ``llm``, ``profile``, ``seed``, ``k``,
+            ``extra`` (see `place.Parameters`).
 
     Returns:
         A row a test sample, in the order of ``split.test``: ``user_id``, ``item_id``, ``liked``, and a column for each
@@ -66,8 +71,9 @@ def predictions(dataset: str) -> pd.DataFrame:
     Raises:
         InputError: no run has written them, or they are of other data than those that are here.
     """
-    here = split(load(dataset))
-    data, path = here.data, path_of(here.data.name)
+    of = Parameters(dataset, **parameters)
+    here = split(load(of.dataset))
+    data, path = here.data, path_of(of.place(here.data.hash))
     if not path.exists():
         raise InputError(f"{path} is not there; run `make all DATASETS={dataset}` first")
     table, of = _read(path)

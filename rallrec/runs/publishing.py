@@ -14,13 +14,14 @@ import numpy as np
 
 from ..infra.cache import read_folder
 from ..infra.errors import InputError
-from ..infra.files import ROOT, published_dir
+from ..infra.files import published_dir
 from ..infra.reproducible import hardware
 from ..llm.base import LanguageModel
 from ..pipeline import Study
 from ..readers.conventional import MODELS
 from ..representations.text import MAX_NEW_TOKENS, describe, description_prompt, plain
 from ..version import VERSION
+from .place import Parameters, reference_path
 from .run import NOTEBOOKS, read_metrics, values_of
 from .runner import asked_path
 
@@ -29,6 +30,7 @@ LIMIT = 40 * 2**20  # bytes that the artefacts of all data sets may take in the 
 
 def publish(dataset: str, llm_name: str, profile_name: str, seed: int) -> Path:
     """Make (or take from the cache) and write all artefacts of a data set; return their folder."""
+    of = Parameters(dataset, llm_name, profile_name, seed)
     study = Study.of(dataset, llm_name, profile_name, seed)
     data, llm = study.split.data, study.llm
     folder = published_dir() / dataset
@@ -39,7 +41,7 @@ def publish(dataset: str, llm_name: str, profile_name: str, seed: int) -> Path:
         rows = dict(zip(keys, llm.embed(inputs).astype(np.float16), strict=True))
         held = _held_before(dataset)
         _write_rows(folder / f"{name}.npz", {key: row for key, row in rows.items() if key not in held})
-    formats = write_answers(dataset, llm, folder)
+    formats = write_answers(of.place(data.hash), llm, folder)
     trained = study.adapter
     if trained.trained_on == dataset and trained.folder != folder / "adapter":
         shutil.rmtree(folder / "adapter", ignore_errors=True)
@@ -86,15 +88,15 @@ def write_descriptions(data, llm: LanguageModel, folder: Path) -> list[str]:
     return describe(data, llm)
 
 
-def write_answers(dataset: str, llm: LanguageModel, folder: Path) -> dict[str, int]:
-    """Write what the LLM answered in the last runs of the notebooks, by key.
+def write_answers(place: str, llm: LanguageModel, folder: Path) -> dict[str, int]:
+    """Write what the LLM answered in the last runs of a place's notebooks, by key.
 
     ``answers.npz`` holds what it chose, float64 [n, 2], ``reasons.jsonl`` what was sampled of it.
 
     Returns:
         How many were made in each number format.
     """
-    logs = [path.read_text("ascii") for n in NOTEBOOKS if (path := asked_path(dataset, n)).exists()]
+    logs = [path.read_text("ascii") for n in NOTEBOOKS if (path := asked_path(place, n)).exists()]
     asked = {key: (form, verb) for log in logs for key, form, verb in map(str.split, log.splitlines())}
     keys = sorted(asked)
     answers = llm.cache.get(keys)
@@ -152,10 +154,6 @@ def tolerance(name: str, value: float) -> float:
     parts = name.split("/")[1:]
     of_the_llm = parts[0].startswith("released") and parts[1].startswith("LLM")
     return 0.02 if of_the_llm else max([ROOM[part] for part in parts if part in ROOM], default=LEAST_ROOM)
-
-
-def reference_path(dataset: str) -> Path:
-    return ROOT / "published" / dataset / "reference.json"
 
 
 def record_reference(dataset: str) -> Path:

@@ -7,6 +7,7 @@ turning a knob can't damage the reference run.
 """
 
 import json
+import re
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -23,14 +24,18 @@ from matplotlib.figure import Figure
 from ..data.loading import name_of
 from ..extensions import load_extra
 from ..infra.cache import key_of
+from ..infra.downloads import sha256_of
 from ..infra.errors import at_least, one_of
 from ..infra.files import ROOT
+from ..infra.noted import NOTED
 from ..llm.base import LanguageModel
 from ..pipeline import Choice, Study
 from ..profiles import profile
 from ..version import VERSION
 from . import figures, predictions
 from .context import CONTEXT, output_root
+from .place import extra_file
+from .tracing import own_files, ran
 
 LIBRARIES = ("torch", "transformers", "peft", "lightgbm", "faiss-cpu", "pandas", "numpy")
 NOTEBOOKS = (
@@ -68,8 +73,8 @@ class Run:
 
     def __init__(self, notebook: str, dataset: str, llm: str, profile_name: str, seed: int, k: int | None, extra: str):
         one_of("notebook", notebook, NOTEBOOKS)
-        self.extra = load_extra(extra_path(extra)) if extra else ""
-        self.extra_file = relative(extra_path(extra)) if extra else ""
+        self.extra = load_extra(extra_file(extra)) if extra else ""
+        self.extra_file = relative(extra_file(extra)) if extra else ""
         self.notebook, self.dataset, self.llm, self.profile_name = notebook, name_of(dataset), llm, profile_name
         self.settings = profile(profile_name)
         if k is not None:
@@ -110,8 +115,8 @@ class Run:
         return Markdown("*Sliders appear here in a notebook that is opened by hand.*") if self._staging else make()
 
     def say(self, text: str) -> Markdown:
-        """A sentence whose numbers come from the run."""
-        return Markdown(text)
+        """A sentence whose numbers come from the run; a NaN, which could not be measured, is a dash as in tables."""
+        return Markdown(re.sub(r"[+]?\bnan\b%?", "–", text))
 
     @contextmanager
     def timed(self, row: str, llm: LanguageModel | None = None):
@@ -143,6 +148,8 @@ class Run:
             asked = {} if study is None else study.llm.asked
             lines = [f"{key} {number_format} {verb}\n" for key, (number_format, verb) in asked.items()]
             (self._staging / "asked").write_text("".join(lines), encoding="ascii")
+            files = NOTED | {str(path): sha256_of(path) for path in own_files()}
+            write_json(self._staging / "made_of.json", dict(ran=ran(), files=files))
 
     def _folder(self) -> Path:
         folder = self._staging / "figures"
@@ -178,12 +185,6 @@ def start(
     return Run(notebook, dataset, llm, profile, seed, k, extra)
 
 
-def extra_path(extra: str) -> Path:
-    """The file of one's own: from the working directory or, as in a notebook opened by hand, from the repository."""
-    here = Path(extra)
-    return here if here.exists() or here.is_absolute() else ROOT / extra
-
-
 def relative(path: Path) -> str:
     """A path as commands name it: from the repository, or of a file elsewhere the name alone."""
     path = path.resolve()
@@ -206,9 +207,13 @@ def flat(values: dict, prefix: str = "") -> dict[str, float]:
     return out
 
 
-def read_metrics(dataset: str) -> dict:
-    """A data set's ``metrics.json``; empty where there is none."""
-    path = output_root() / "papermill_runs" / dataset / "metrics.json"
+def read_metrics(place: str, root: Path | None = None) -> dict:
+    """The ``metrics.json`` of a place, such as ``ml-100k``; empty where there is none.
+
+    Args:
+        root: by default `context.output_root`.
+    """
+    path = (root or output_root()) / "papermill_runs" / place / "metrics.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 

@@ -7,23 +7,43 @@ import sys
 import time
 from pathlib import Path
 
-from ..data.loading import load, name_of
+from ..extensions import load_extra
 from ..infra.errors import InputError, one_of
 from ..infra.files import ROOT, alone, data_dir, workplace
 from ..infra.reproducible import hardware
+from ..llm.opening import language_model
 from ..version import VERSION
 from . import context, predictions
 from .context import output_root
-from .run import NOTEBOOKS, extra_path, read_metrics, start, write_json
+from .place import Parameters
+from .run import NOTEBOOKS, read_metrics, write_json
+from .stale import Now, source_digest
 
-OF_EVERY_RUN = ("DATASET", "LLM", "PROFILE", "SEED")
+
+def run_all(parameters: Parameters) -> None:
+    """Run the notebooks of a data set whose outputs are not up to date, and say which and why.
+
+    Raises:
+        InputError: a user's mistake.
+    """
+    now, opened = Now(parameters), False
+    for notebook in NOTEBOOKS:
+        if (why := now.why(notebook)) and not opened:
+            language_model(parameters.llm)  # fetched, and its faults told, before a notebook needs it
+            opened = True
+        if why:
+            print(f"{now.place}: {notebook} ({why})", flush=True)
+            execute(notebook, parameters.of_notebook(), now)
+    if not opened:
+        print(f"{now.place}: nothing to run, since nothing that it depends on has changed")
 
 
-def execute(notebook: str, parameters: dict) -> Path:
+def execute(notebook: str, parameters: dict, now: Now | None = None) -> Path:
     """Run one notebook through papermill and put its outputs in place, all of them or none.
 
     Args:
         parameters: values for the notebook's ``parameters`` cell, by their names there.
+        now: given, the notebook runs only if its outputs are not up to date then: another process may have run it.
 
     Returns:
         The executed notebook.
@@ -38,25 +58,25 @@ def execute(notebook: str, parameters: dict) -> Path:
     known = papermill.inspect_notebook(str(source))
     if unknown := [name for name in parameters if name not in known]:
         raise InputError(f"{notebook} has no parameter {unknown[0]!r}; it has: {', '.join(known)}")
-    dataset, extra = parameters["DATASET"], parameters.get("EXTRA", "")
-    if extra:
-        parameters = parameters | {"EXTRA": str(extra_path(extra).resolve())}
-    # checks them before a kernel starts
-    checked = [parameters[name] for name in ("LLM", "PROFILE", "SEED")]
-    run = start(notebook, dataset, *checked, parameters.get("K"), parameters.get("EXTRA", ""))
+    of = Parameters(**{name.lower(): value for name, value in parameters.items()})  # checked before a kernel starts
+    extra = load_extra(of.extra) if of.extra else ""
     began = time.monotonic()
+    state = now or Now(of)
     runs = output_root() / "papermill_runs"
     for folder in (data_dir(), runs):
         folder.mkdir(parents=True, exist_ok=True)
     # two runs of a notebook follow each other: what the first paid for, the second finds in the cache
-    name = f"staging-{name_of(dataset)}-{notebook}"
+    name = f"staging-{state.place}-{notebook}"
     with alone(name), workplace(runs / name) as staging:
         executed = staging / f"{notebook}.ipynb"
+        if now and now.why(notebook) is None:
+            return runs / now.place / executed.name
+        before = state.inputs, state.code, source_digest(notebook)  # what is edited meanwhile makes it run again
         try:
             papermill.execute_notebook(
                 str(source),
                 str(executed),
-                parameters,
+                of.of_notebook(),
                 kernel_name="python3",
                 progress_bar=sys.stderr.isatty(),
                 cwd=str(ROOT / "notebooks"),
@@ -68,40 +88,53 @@ def execute(notebook: str, parameters: dict) -> Path:
             if e.ename == "InputError":
                 raise InputError(e.evalue) from e
             raise
-        print(f"{notebook:<30} done in {time.monotonic() - began:4.0f} s", flush=True)
-        clean = scrubbed(nbformat.read(executed, as_version=4), extra and parameters["EXTRA"])
-        nbformat.write(clean, executed)
-        known = parameters | ({"EXTRA": run.extra} if extra else {})
-        return _put_in_place(staging, notebook, dataset, known, time.monotonic() - began)
+        seconds = time.monotonic() - began
+        print(f"{notebook:<30} done in {seconds:4.0f} s", flush=True)
+        nbformat.write(scrubbed(nbformat.read(executed, as_version=4), of.shown()), executed)
+        made_of = json.loads((staging / "made_of.json").read_text(encoding="utf-8"))
+        placed = _put_in_place(staging, notebook, state, extra, seconds)
+        state.remember(notebook, before[-1], made_of["ran"], made_of["files"], placed, seconds)
+        return placed
 
 
-def scrubbed(notebook, extra: str = ""):
+def scrubbed(notebook, hidden: dict[str, str]):
     """The executed notebook without clocks, machine names and paths, so that the same run gives the same bytes.
 
     Args:
-        extra: the path of the user's own file, of which the name remains.
+        hidden: paths of the user's own files, and what stands in their places.
     """
     for part in (notebook, *notebook.cells):
         for key in ("papermill", "execution"):
             part.metadata.pop(key, None)
     notebook.metadata["language_info"] = {"name": "python"}
+    hidden = hidden | {str(ROOT): "rallrec"}
+
+    def told(text: str) -> str:
+        for path in sorted(hidden, key=len, reverse=True):  # a path within another first
+            text = text.replace(path, hidden[path])
+        return text
+
     for cell in notebook.cells:
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.id = "injected-parameters"
-            cell.source = cell.source.replace(extra, Path(extra).name) if extra else cell.source
+            cell.source = told(cell.source)
         for output in cell.get("outputs", []):
             if "text" in output:
-                output["text"] = output["text"].replace(str(ROOT), "rallrec")
+                output["text"] = told(output["text"])
+            for kind, value in output.get("data", {}).items():
+                if kind.startswith("text/") and isinstance(value, str):
+                    output["data"][kind] = told(value)
     return notebook
 
 
-def _put_in_place(staging: Path, notebook: str, dataset: str, parameters: dict, seconds: float) -> Path:
-    """Move a finished notebook's outputs to their places, under a lock.
+def _put_in_place(staging: Path, notebook: str, state: Now, extra: str, seconds: float) -> Path:
+    """Move a finished notebook's outputs to their places, under a lock; the notebook comes last.
 
-    The notebook comes last: what `make` finds newer than its sources has all its outputs.
+    Args:
+        extra: name and digest of the user's own file.
     """
-    name = name_of(dataset)
-    runs, pictures = (output_root() / kind / name for kind in ("papermill_runs", "figures"))
+    of, place = state.parameters, state.place
+    runs, pictures = (output_root() / kind / place for kind in ("papermill_runs", "figures"))
     for folder in (runs, pictures):
         folder.mkdir(parents=True, exist_ok=True)
     values = json.loads((staging / "metrics.json").read_text(encoding="utf-8"))
@@ -112,18 +145,19 @@ def _put_in_place(staging: Path, notebook: str, dataset: str, parameters: dict, 
         for path in sorted((staging / "figures").glob("*")):
             os.replace(path, pictures / path.name)
         if (staging / "asked").exists():
-            asked = asked_path(name, notebook)
+            asked = asked_path(place, notebook)
             part = asked.with_name(f"{asked.name}.part")
             shutil.copyfile(staging / "asked", part)  # not moved: the data folder may be on another disk
             os.replace(part, asked)
-        metrics = read_metrics(name)
+        metrics = read_metrics(place)
+        others = {"K": of.k, "EXTRA": extra}
         head = dict(
-            dataset=name,
-            data_hash=load(dataset).hash,
-            llm=parameters["LLM"],
-            profile=parameters["PROFILE"],
-            seed=parameters["SEED"],
-            other_parameters={k: v for k, v in parameters.items() if k not in OF_EVERY_RUN and v != ""},
+            dataset=of.name,
+            data_hash=state.data.hash,
+            llm=of.shown().get(of.llm, of.llm),
+            profile=of.profile,
+            seed=of.seed,
+            other_parameters={name: value for name, value in others.items() if value},
             version=VERSION,
         )
         parts = metrics.get("notebooks", {}) if all(metrics.get(k) == v for k, v in head.items()) else {}
@@ -134,14 +168,14 @@ def _put_in_place(staging: Path, notebook: str, dataset: str, parameters: dict, 
         write_json(part, head | {"notebooks": dict(sorted(parts.items()))})
         os.replace(part, runs / "metrics.json")
         if (rows := staging / "predictions.parquet").exists():
-            predictions.merged(rows, predictions.path_of(name))
-            os.replace(rows, predictions.path_of(name))
+            predictions.merged(rows, predictions.path_of(place))
+            os.replace(rows, predictions.path_of(place))
         os.replace(staging / f"{notebook}.ipynb", runs / f"{notebook}.ipynb")
     return runs / f"{notebook}.ipynb"
 
 
-def asked_path(dataset: str, notebook: str) -> Path:
+def asked_path(place: str, notebook: str) -> Path:
     """Where a run keeps the cache keys of what it asked the LLM to choose."""
     folder = data_dir() / "asked"
     folder.mkdir(exist_ok=True)
-    return folder / f"{dataset}-{notebook}"
+    return folder / f"{place}-{notebook}"

@@ -1,0 +1,127 @@
+"""What a run is of, and the name of the place for its outputs, so that no run takes another's."""
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ..data.loading import LOADERS, load, name_of, own_folder
+from ..infra.errors import InputError, at_least, one_of
+from ..infra.files import ROOT, published_dir
+from ..llm.opening import resolved
+from ..profiles import PROFILES
+
+OVERVIEW = "overview"
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The parameters of a notebook, by their names there in lower case; the defaults are those of the reference runs.
+
+    Paths become absolute, for a kernel with another working directory.
+
+    Attributes:
+        dataset: a name of `data.loading.load`, or a folder. llm: a name of `llm.opening.language_model`.
+        k: history items to show; None takes the profile's. extra: a Python file of the user's own methods.
+
+    Raises:
+        InputError: an unknown data set or profile, a file or folder that is not there, a number out of bounds.
+    """
+
+    dataset: str = "ml-100k"
+    llm: str = "smollm2-135m"
+    profile: str = "quick"
+    seed: int = 0
+    k: int | None = None
+    extra: str = ""
+
+    def __post_init__(self):
+        if name_of(self.dataset).split("+")[0] == OVERVIEW:
+            raise InputError(f"a data set can't be called {OVERVIEW!r}: that is where all are compared; rename it")
+        one_of("profile", self.profile, PROFILES)
+        at_least("seed", self.seed, 0)
+        if self.k is not None:
+            at_least("K", self.k, 1)
+        own = self.dataset not in LOADERS
+        object.__setattr__(self, "dataset", str(own_folder(self.dataset).resolve()) if own else self.dataset)
+        object.__setattr__(self, "llm", resolved(self.llm))
+        object.__setattr__(self, "extra", str(extra_file(self.extra).resolve()) if self.extra else "")
+
+    @property
+    def name(self) -> str:
+        """The data set's name."""
+        return name_of(self.dataset)
+
+    @property
+    def suffix(self) -> str:
+        """What is not as in the reference runs, as the end of a name: ``+full+seed1``, for example."""
+        of_reference = Parameters(self.dataset)
+        said = [short(self.llm)] if self.llm != of_reference.llm else []
+        said += [self.profile] if self.profile != of_reference.profile else []
+        said += [f"seed{self.seed}"] if self.seed != of_reference.seed else []
+        said += [f"k{self.k}"] if self.k is not None else []
+        said += [short(self.extra)] if self.extra else []
+        return "".join(f"+{part}" for part in said)
+
+    def place(self, data_hash: str | None = None) -> str:
+        """The folder's name in ``papermill_runs/`` and ``figures/``: the data set, and what is not as in our runs.
+
+        Args:
+            data_hash: the data set's, if it is known.
+
+        Raises:
+            InputError: the data set can't be read.
+        """
+        name = self.name
+        if recorded := reference(name):
+            data_hash = data_hash or load(self.dataset).hash
+            if recorded["settings"]["data_hash"] != data_hash:  # of fuller raw files, for example
+                name += f"+data-{data_hash[:8]}"
+        return name + self.suffix
+
+    def of_notebook(self) -> dict:
+        """The values by their names in a notebook, without those that not every notebook has and that say nothing."""
+        values = {name.upper(): value for name, value in asdict(self).items()}
+        return {name: value for name, value in values.items() if name not in ("K", "EXTRA") or value}
+
+    def shown(self) -> dict[str, str]:
+        """Each path among the values, and what outputs say in its place."""
+        own = [self.dataset] if self.dataset not in LOADERS else []
+        llm = [self.llm] if Path(self.llm).is_absolute() else []
+        return {path: Path(path).name for path in (*own, *llm, *filter(None, [self.extra]))}
+
+
+def extra_file(path: str) -> Path:
+    """The file of one's own: from the working directory or, as in a notebook opened by hand, from the repository.
+
+    Raises:
+        InputError: there is none.
+    """
+    here = Path(path).expanduser()
+    found = here if here.exists() or here.is_absolute() else ROOT / here
+    if not found.is_file():
+        raise InputError(f"EXTRA: there is no file {path}")
+    return found
+
+
+def short(name: str) -> str:
+    """A model's or a file's name as a part of a folder's: of a server its model and host, of a path its end."""
+    if "://" in name:
+        parts = urlsplit(name)
+        name = "-".join(filter(None, [parts.fragment, parts.netloc]))
+    elif (path := Path(name)).is_absolute():
+        told = hashlib.sha256(name.encode()).hexdigest()[:4]  # from another folder of that name
+        name = str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else f"{path.name}-{told}"
+    return re.sub(r"[^\w.-]+", "-", name.replace("/", "--"))
+
+
+def reference_path(dataset: str) -> Path:
+    return published_dir() / dataset / "reference.json"
+
+
+def reference(dataset: str) -> dict:
+    """A data set's recorded settings and values; empty where there are none."""
+    path = reference_path(dataset)
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

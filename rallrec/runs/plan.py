@@ -1,0 +1,278 @@
+"""What a run will do and how long it takes here: counted in the cache, timed for a few seconds on this machine."""
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, cached_property
+
+import numpy as np
+import torch
+
+from ..data.loading import DATASETS, is_local, missing_files
+from ..data.split import Split, split
+from ..extensions import load_extra, rows
+from ..infra.files import ROOT, data_dir, fresh
+from ..llm.base import LanguageModel
+from ..llm.local import LocalModel
+from ..llm.opening import language_model
+from ..llm.weights import DEFAULT, fingerprint, is_hub_id
+from ..pipeline import Study
+from ..profiles import profile
+from ..readers.prompts import build
+from ..representations.text import MAX_NEW_TOKENS, describe, description_prompt, plain
+from ..retrieval.selectors import select
+from ..study import ablations
+from .place import Parameters, reference
+from .run import NOTEBOOKS, read_metrics
+from .runner import asked_path
+from .stale import Now
+
+MEMORY_GIB = 5
+DISK_GIB = 3  # environment 1.9, model 0.65, the rest small
+PROMPTS_STUDIED = 10  # ways of asking that notebook 05 compares
+ASKED_AGAIN = 5  # rows of notebook 06 with the LLM under other protocols, beside its ablations
+PASSES = 4  # passes over a prompt that training on it costs: forward, backward (two), and its share of the checks
+TRIED = 16  # texts that are timed
+
+
+@dataclass(frozen=True)
+class Work:
+    """A part of a run.
+
+    Attributes:
+        what: in words, with how many. seconds: that it takes here; None if that is not known.
+    """
+
+    what: str
+    seconds: float | None
+
+
+class Timed:
+    """Seconds that an LLM on this machine takes for a text of each kind, measured when first asked for."""
+
+    def __init__(self, llm: LanguageModel, divided: Split, k: int):
+        self.llm, self.split, self.k = llm, divided, k
+
+    @cached_property
+    def description(self) -> float:
+        prompts = [description_prompt(row, self.split.data, self.llm) for _, row in self._items.iterrows()]
+        settings = dict(max_new_tokens=TRIED, temperature=0.0, top_p=1.0, seed=0)
+        return _seconds(lambda: self.llm._generate(prompts, **settings), prompts) * MAX_NEW_TOKENS / TRIED
+
+    @cached_property
+    def embedding(self) -> float:
+        texts = [" ".join([text] * 5) for text in plain(self.split.data)[:TRIED]]  # about as long as a description
+        return _seconds(lambda: self.llm._embed(texts), texts)
+
+    @cached_property
+    def answer(self) -> float:
+        some = self.split.valid.take(np.arange(min(TRIED, len(self.split.valid))))
+        asked = build(select(some, "recent", k=self.k), "labelled", self.llm)
+        return _seconds(lambda: self.llm._choose(asked.texts, list(asked.options)), asked.texts)
+
+    @property
+    def _items(self):
+        return self.split.data.items.iloc[:TRIED]
+
+
+def _seconds(ask: Callable, texts: list[str]) -> float:
+    began = time.monotonic()
+    for _ in ask():
+        pass
+    return (time.monotonic() - began) / len(texts)
+
+
+_opened = cache(language_model)  # the same for all data sets
+
+
+class DataSetPlan:
+    """The work of one data set.
+
+    Attributes:
+        stale: why each notebook that will run has to.
+    """
+
+    def __init__(self, of: Parameters):
+        self.of, self.size = of, profile(of.profile)
+        self.now = Now(of) if is_local(of.dataset) else None  # a plan downloads nothing
+        self.place = self.now.place if self.now else of.name + of.suffix
+        why = self.now.why if self.now else lambda notebook: "raw files are to be fetched"
+        self.stale = {name: said for name in NOTEBOOKS if (said := why(name))}
+        self.is_published = bool(reference(self.place)) and not fresh()
+        if self.stale:
+            _ = self.llm  # refused now, if it can't be opened
+
+    @cached_property
+    def split(self) -> Split:
+        return split(self.now.data)
+
+    @cached_property
+    def llm(self) -> LanguageModel | None:
+        """The LLM, if it can be opened without a download."""
+        name = self.of.llm
+        if name == DEFAULT:
+            here = (data_dir() / "models" / DEFAULT).is_dir()
+        else:
+            here = not is_hub_id(name) or fingerprint(name) is not None
+        return _opened(name) if here else None
+
+    @cached_property
+    def timed(self) -> Timed | None:
+        """None of a server: it would have to answer for it."""
+        return Timed(self.llm, self.split, self.size.llm_k) if isinstance(self.llm, LocalModel) else None
+
+    def work(self, notebook: str) -> list[Work]:
+        """What a notebook has to do, without what the cache holds."""
+        todo = [Work("", self._beside_the_llm(notebook))]
+        if self.is_published and (self.now is None or self.llm is None):
+            return todo  # its answers come with the repository
+        if self.now is None:
+            return [*todo, Work("all answers of the LLM", None)]
+        asks = {
+            NOTEBOOKS[0]: [self._descriptions],
+            NOTEBOOKS[1]: [self._embeddings],
+            NOTEBOOKS[4]: [self._adapter, self._answers, self._reasons],
+            NOTEBOOKS[5]: [self._answers],
+        }
+        return todo + [work for ask in asks.get(notebook, ()) if (work := ask(notebook))]
+
+    def _beside_the_llm(self, notebook: str) -> float | None:
+        """Seconds of trainings, recommenders, tables, figures: of the last run here or else, by ratings, of ours."""
+        if self.now and (seconds := self.now.took(notebook)):
+            return seconds
+        if self.of.profile != Parameters.profile:
+            return None
+        runs = [read_metrics(name, ROOT)["notebooks"] for name in DATASETS if reference(name)]
+        known = [(r["01_descriptions"]["values"]["ratings"], r[notebook]["made"]["seconds"]) for r in runs]
+        ratings, seconds = np.array(sorted(known), float).T
+        own = self.now.data.n_ratings if self.now else read_metrics(self.of.name, ROOT)
+        n = own if self.now else own["notebooks"]["01_descriptions"]["values"]["ratings"]
+        return float(np.interp(np.log(n), np.log(ratings), seconds)) * max(1.0, n / ratings[-1])
+
+    def _of_the_llm(self, what: str, n: int, kind: str, times: float = 1) -> Work | None:
+        if not n:
+            return None
+        return Work(f"{n:,} {what}", getattr(self.timed, kind) * n * times if self.timed else None)
+
+    def _missing(self, verb: str, texts: list[str], **settings) -> int:
+        distinct = list(dict.fromkeys(texts))
+        return len(distinct) - len(self.llm._known(verb, distinct, settings)) if self.llm else len(distinct)
+
+    def _descriptions(self, _=None) -> Work | None:
+        data = self.now.data
+        if self.llm is None:
+            return self._of_the_llm("descriptions", data.n_items, "description")
+        prompts = [description_prompt(row, data, self.llm) for _, row in data.items.iterrows()]
+        settings = dict(max_new_tokens=MAX_NEW_TOKENS, temperature=0.0, top_p=1.0, seed=0)
+        return self._of_the_llm("descriptions", self._missing("generate", prompts, **settings), "description")
+
+    def _embeddings(self, _) -> Work | None:
+        data, described = self.now.data, self._descriptions() is None
+        texts = plain(data) + (describe(data, self.llm) if described else [])
+        return self._of_the_llm(
+            "embeddings", self._missing("embed", texts) + (0 if described else data.n_items), "embedding"
+        )
+
+    def _adapter(self, _) -> Work | None:
+        """The training of the adapter, as so many passes over prompts."""
+        s = self.size.adapter
+        if self.llm and Study(self.split, self.llm, self.size, self.of.seed).adapter_at_hand:
+            return None
+        cost = PASSES * s["k"] / self.size.llm_k
+        return self._of_the_llm("prompts to train an adapter on", s["sequences"], "answer", cost)
+
+    def _answers(self, notebook: str) -> Work | None:
+        """Prompts of which the LLM says Yes or No: those of the last run that the cache lacks, else all."""
+        size, n_test, n_valid = self.size, len(self.split.test), len(self.split.valid)
+        log = asked_path(self.place, notebook)
+        if log.exists() and self.llm and not self._asks_anew(notebook):
+            keys = [line.split()[0] for line in log.read_text("ascii").splitlines()]
+            n = sum(answer is None for answer in self.llm.cache.get(keys))
+        elif self.is_published:
+            n = 0
+        elif notebook == NOTEBOOKS[4]:
+            n = (len(ablations.LLM) + len(rows("asked"))) * min(size.llm_samples, n_test)
+            n += min(size.valid_samples, n_valid) + PROMPTS_STUDIED * min(size.study_samples, n_valid)
+        else:
+            n = (len(ablations.PARTS) + 1 + ASKED_AGAIN + len(rows("asked"))) * min(size.ablation_samples, n_test)
+        return self._of_the_llm("answers Yes or No", n, "answer")
+
+    def _asks_anew(self, notebook: str) -> bool:
+        """Whether something changed that prompts depend on."""
+        return any(what in self.stale.get(notebook, "") for what in ("data", "LLM", "profile", "seed", "adapter"))
+
+    def _reasons(self, notebook: str) -> Work | None:
+        log = asked_path(self.place, notebook)
+        if self.is_published or (log.exists() and not self._asks_anew(notebook)):
+            return None
+        n = 2 * min(self.size.reason_samples, len(self.split.test)) * self.size.reason_answers  # with a hint, without
+        return self._of_the_llm("answers with reasons", n, "description")
+
+
+def plan(of: list[Parameters], named: bool = True) -> str:
+    """What a run will do, and what it will take.
+
+    Args:
+        named: whether the user named the data sets; if not, it is said which of the paper's are left out and why.
+
+    Raises:
+        InputError: what the run would refuse: an unknown data set, LLM or profile, a file that can't be read.
+    """
+    for path in {parameters.extra for parameters in of} - {""}:
+        load_extra(path)
+    plans = [DataSetPlan(parameters) for parameters in of]
+    left_out = [] if named else [f"  {name}: {mend}" for name, mend in missing_files().items()]
+    said = [_work(plans)]
+    if any(plan.stale and plan.now and plan.llm is None for plan in plans):
+        said.append(f"The LLM {of[0].llm} is not here yet: it is fetched first.")
+    if of[0].profile == "full":
+        said.append(_gpu())
+    if left_out:
+        said += ["Left out, since their raw files are not here:", *left_out]
+    return "\n".join(said)
+
+
+def _work(plans: list[DataSetPlan]) -> str:
+    stale = [(plan, notebook, plan.work(notebook)) for plan in plans for notebook in plan.stale]
+    if not stale:
+        return "Nothing to run: nothing that the results depend on has changed."
+    of = plans[0].of
+    width = max(len(f"{plan.place}/{notebook}") for plan, notebook, _ in stale)
+    lines = [f"To run, with the LLM {of.shown().get(of.llm, of.llm)} and the profile {of.profile}:"]
+    for plan, notebook, parts in stale:
+        seconds = [part.seconds for part in parts]
+        asked = ", ".join(part.what for part in parts if part.what)
+        why = plan.stale[notebook] + (f"; LLM: {asked}" if asked else "")
+        lines.append(f"  {plan.place + '/' + notebook:<{width}}  {_told(seconds):>10}  {why}")
+    everything = [part.seconds for *_, parts in stale for part in parts]
+    free = shutil.disk_usage(ROOT).free / 2**30
+    room = f"{DISK_GIB} GiB of disk ({free:.0f} GiB free)"
+    if of.llm == Parameters.llm:
+        room = f"at most {MEMORY_GIB} GiB of memory, {room}"
+    else:
+        room += " and memory beside what the LLM takes"
+    time_said = f"about {_told(everything)} on this machine" if any(everything) else "how long is not known"
+    lines.append(f"Together {time_said} (downloads not counted), {room}.")
+    if None in everything:
+        lines.append("A ? is what nobody has timed: trainings of another profile than quick, the answers of a server.")
+    return "\n".join(lines)
+
+
+def _told(seconds: list[float | None]) -> str:
+    """The sum of what is known, and a question mark if something is not."""
+    known = sum(filter(None, seconds))
+    return " + ".join([_duration(known)] * (known > 0) + ["?"] * (None in seconds))
+
+
+def _duration(seconds: float) -> str:
+    """``40 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _gpu() -> str:
+    here = torch.cuda.get_device_name(0) if torch.cuda.is_available() else ""
+    said = f"here is {here}" if here else "none is here, and on a CPU it takes days"
+    return f"The profile full has the paper's sizes: take a GPU, of 24 GiB or more for 8 billion parameters; {said}."

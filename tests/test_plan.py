@@ -1,0 +1,173 @@
+"""What a plan says before a run: counted, timed, or said not to be known."""
+
+import re
+from types import SimpleNamespace
+
+import pytest
+
+import rallrec as rr
+from rallrec import __main__ as command
+from rallrec.infra.cache import Cache
+from rallrec.infra.files import ROOT
+from rallrec.llm.local import LocalModel
+from rallrec.runs import plan as plans
+from rallrec.runs import stale
+from rallrec.runs.place import Parameters
+from rallrec.runs.plan import DataSetPlan, plan
+from rallrec.runs.run import read_metrics
+
+TINY = dict(llm="tiny-random", profile="smoke")
+
+
+@pytest.fixture(autouse=True)
+def nothing_ran(tmp_path, monkeypatch):
+    """Outputs, data and raw files in empty folders."""
+    for variable, name in (("OUTPUT", "out"), ("DATA", "data"), ("RAW", "raw")):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv(f"RALLREC_{variable}", str(tmp_path / name))
+    monkeypatch.setattr(plans, "_opened", rr.language_model)
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch) -> DataSetPlan:
+    """A plan of generated data with an empty cache, in which a text of the LLM takes a known time."""
+    llm = rr.language_model("tiny-random", device="cpu", cache=Cache(tmp_path / "cache"))
+    monkeypatch.setattr(plans, "_opened", lambda name: llm)
+    monkeypatch.setattr(plans, "Timed", lambda *_: SimpleNamespace(description=3.0, embedding=0.5, answer=2.0))
+    monkeypatch.setattr(DataSetPlan, "_beside_the_llm", lambda *_: 0.0)
+    return DataSetPlan(Parameters("tiny", **TINY))
+
+
+def work(of: DataSetPlan, notebook: str) -> dict[str, float]:
+    return {w.what: w.seconds for w in of.work(notebook) if w.what}
+
+
+def test_what_the_cache_lacks_is_counted(small):
+    data = small.now.data
+    n = data.n_items
+    assert work(small, "01_descriptions") == {f"{n} descriptions": 3.0 * n}
+    assert work(small, "02_text_embeddings") == {f"{2 * n} embeddings": n}
+    rr.describe(data, small.llm, rows=range(20))
+    assert work(small, "01_descriptions") == {f"{n - 20} descriptions": 3.0 * (n - 20)}
+    rr.describe(data, small.llm)
+    assert work(small, "01_descriptions") == {}
+    texts = list(dict.fromkeys(rr.plain(data) + rr.describe(data, small.llm)))
+    small.llm.embed(texts[:30])
+    left = len(texts) - 30
+    assert work(small, "02_text_embeddings") == {f"{left} embeddings": left / 2}
+    small.llm.embed(texts)
+    assert work(small, "02_text_embeddings") == {}
+
+
+def test_answers_reasons_and_the_adapter(small):
+    s, test, valid = small.size, small.split.test, small.split.valid
+    answers = (
+        4 * min(s.llm_samples, len(test)) + min(s.valid_samples, len(valid)) + 10 * min(s.study_samples, len(valid))
+    )
+    told = work(small, "05_recommendation")
+    assert told == {
+        f"{s.adapter['sequences']} prompts to train an adapter on": pytest.approx(2.0 * 4 * s.adapter["sequences"]),
+        f"{answers} answers Yes or No": 2.0 * answers,
+        "16 answers with reasons": 3.0 * 16,
+    }
+    assert work(small, "06_ablations") == {
+        f"{15 * s.ablation_samples} answers Yes or No": 2.0 * 15 * s.ablation_samples
+    }
+
+
+def test_what_was_asked_before_is_looked_up(small, monkeypatch):
+    """Of a run with the same data, LLM and settings, those of its questions count that the cache lacks."""
+    keys = [f"{n:064}" for n in range(5)]
+    small.llm.cache.put(dict.fromkeys(keys[:3], b"12345678"))
+    plans.asked_path(small.place, "06_ablations").write_text("".join(f"{key} float32 choose\n" for key in keys))
+    small.stale["06_ablations"] = "the code changed: rallrec.readers.vote, vote"
+    assert work(small, "06_ablations") == {"2 answers Yes or No": 4.0}
+    small.stale["06_ablations"] = "the data changed"
+    assert list(work(small, "06_ablations")) == [f"{15 * small.size.ablation_samples} answers Yes or No"]
+
+
+def test_trainings_take_as_long_as_ours_of_as_many_ratings(monkeypatch):
+    seconds = {n: read_metrics(n, ROOT)["notebooks"]["05_recommendation"]["made"]["seconds"] for n in plans.DATASETS}
+    of = DataSetPlan(Parameters("tiny"))
+    for n_ratings, low, high in (
+        (10, min(seconds.values()), max(seconds.values())),
+        (100_000, seconds["ml-100k"], seconds["ml-100k"]),
+        (10 * 999_965, 10 * seconds["ml-1m"], 10 * seconds["ml-1m"]),
+    ):
+        of.now = SimpleNamespace(data=SimpleNamespace(n_ratings=n_ratings), took=lambda notebook: None)
+        assert low <= of._beside_the_llm("05_recommendation") <= high + 1
+    of.now.took = lambda notebook: 77  # it ran here before
+    assert of._beside_the_llm("05_recommendation") == 77
+
+
+def test_the_time_of_a_text_is_measured_here(tiny_split, llm, monkeypatch):
+    asked = []
+    real = LocalModel._choose
+    monkeypatch.setattr(
+        LocalModel, "_choose", lambda self, texts, options: asked.extend(texts) or real(self, texts, options)
+    )
+    timed = plans.Timed(llm, tiny_split, 3)
+    assert 0 < timed.answer < 1
+    assert len(asked) == plans.TRIED
+    assert timed.description > timed.embedding > 0
+    assert llm.paid == 0  # nothing was put into the cache
+    _ = timed.answer
+    assert len(asked) == plans.TRIED  # measured once
+
+
+def test_what_nobody_timed_is_said():
+    said = plan([Parameters("tiny", **TINY)])
+    assert re.search(r"tiny\+tiny-random\+smoke/03_collaborative_embeddings +\? +not run here yet\n", said)
+    assert re.search(r"/01_descriptions +\d+ (s|min) \+ \? +not run here yet; LLM: 80 descriptions\n", said)
+    assert "A ? is what nobody has timed" in said
+
+
+def test_a_model_that_is_not_here_is_not_fetched_for_a_plan():
+    said = plan([Parameters("tiny", llm="meta-llama/Llama-3.1-8B-Instruct", profile="full")])
+    assert "The LLM meta-llama/Llama-3.1-8B-Instruct is not here yet: it is fetched first." in said
+    assert "Together how long is not known" in said
+    assert "8,192 prompts to train an adapter on" in said
+    assert "a GPU, of 24 GiB or more for 8 billion parameters" in said
+
+
+def test_data_that_are_not_here_are_not_fetched_for_a_plan():
+    """Of the reference data it is known what a run takes: the LLM's answers come with the repository."""
+    said = plan([Parameters("ml-100k")])
+    assert re.search(r"ml-100k/05_recommendation +\d+ (s|min) +raw files are to be fetched\n", said)
+    assert "?" not in said
+    assert "GiB of memory" in said
+
+
+def test_what_is_left_out_is_named_if_nobody_named_the_data_sets(capsys):
+    assert command.main(["plan"]) == 0
+    left_out = capsys.readouterr().out.split("Left out, since their raw files are not here:")[1]
+    assert re.findall(r"^  ([\w-]+): `make all DATASETS=", left_out, flags=re.M) == [
+        "ml-1m",
+        "bookcrossing",
+        "amazon-movies",
+    ]
+    assert command.main(["plan", "tiny", "--llm", "tiny-random"]) == 0
+    assert "Left out" not in capsys.readouterr().out
+
+
+def test_nothing_to_run(monkeypatch):
+    monkeypatch.setattr(stale.Now, "why", lambda *_: None)
+    assert plan([Parameters("tiny", **TINY)]) == "Nothing to run: nothing that the results depend on has changed."
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere"], "data set is 'nowhere'"),
+        (["tiny", "--profile", "huge"], "profile is 'huge'"),
+        (["tiny", "--llm", "gpt-17"], "LLM 'gpt-17' is unknown"),
+        (["tiny", "--llm", "./no/folder"], "is no folder"),
+        (["tiny", "--seed", "-1"], "seed is -1"),
+        (["tiny", "--extra", "no.py"], "EXTRA: there is no file no.py"),
+    ],
+)
+def test_what_a_run_would_refuse_a_plan_refuses(arguments, said, capsys):
+    assert command.main(["plan", *arguments]) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.count("\n") == 1

@@ -1,0 +1,345 @@
+"""What changed is run again, and nothing else; every run has a place of its own."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import rallrec as rr
+from rallrec import __main__ as command
+from rallrec.infra.cache import Cache
+from rallrec.infra.files import ROOT, data_dir
+from rallrec.runs import runner, stale
+from rallrec.runs.place import Parameters, short
+from rallrec.runs.stale import Now
+from rallrec.runs.tracing import pieces
+
+TINY = dict(llm="tiny-random", profile="smoke")
+FIRST, LAST = "01_descriptions", "06_ablations"
+
+MODULE = '''
+"""A module."""
+
+import math
+
+WIDTH = 3
+
+
+def double(x: int = 1) -> int:
+    """Twice x."""
+    return 2 * x
+
+
+@property
+def name(self):
+    return "a"
+
+
+class Box:
+    """A box."""
+
+    size = 3
+
+    def volume(self):
+        """Of the box."""
+        return self.size**3
+'''
+
+
+@pytest.mark.parametrize(
+    ("edit", "differ"),
+    [
+        (lambda s: s.replace('"""Twice x."""', '"""Two times x."""'), set()),
+        (lambda s: s.replace('    """Of the box."""\n', ""), set()),
+        (lambda s: s.replace('"""A module."""', "# no docstring\n\n"), set()),
+        (lambda s: s.replace("2 * x", "(2  *  x)  # twice"), set()),
+        (lambda s: s.replace("2 * x", "3 * x"), {":double"}),
+        (lambda s: s.replace("x: int = 1", "x: int = 2"), {":double"}),
+        (lambda s: s.replace("**3", "**2"), {":Box.volume"}),
+        (lambda s: s.replace('return "a"', 'return "b"'), {":name"}),
+        (lambda s: s.replace("@property\n", "@staticmethod\n"), {":name", ":"}),
+        (lambda s: s.replace("WIDTH = 3", "WIDTH = 4"), {":"}),
+        (lambda s: s.replace("size = 3", "size = 4"), {":"}),
+        (lambda s: s.replace("import math", "import cmath as math"), {":"}),
+        (lambda s: s + "\n\ndef unrelated():\n    return 1\n", {":unrelated"}),
+    ],
+)
+def test_an_edit_counts_where_it_does_something(tmp_path, edit, differ):
+    (tmp_path / "box.py").write_text(MODULE)
+    before = pieces(tmp_path)
+    (tmp_path / "box.py").write_text(edit(MODULE))
+    after = pieces(tmp_path)
+    changed = {name.removeprefix("rallrec.box") for name in before | after if before.get(name) != after.get(name)}
+    assert changed - {":*"} == differ
+    assert (":*" in changed) is bool(differ)
+
+
+@pytest.fixture
+def first_only(monkeypatch):
+    """Runs of a data set are of the first notebook."""
+    monkeypatch.setattr(runner, "NOTEBOOKS", (FIRST,))
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch) -> Path:
+    """A data set of the user's own, with outputs and data in a folder of the test."""
+    monkeypatch.setenv("RALLREC_OUTPUT", str(tmp_path / "out"))
+    monkeypatch.setenv("RALLREC_DATA", str(tmp_path / "data"))
+    folder = tmp_path / "my ratings"
+    folder.mkdir()
+    rows = [
+        f"u{u},i{(u + n) % 12},{1 + (u * n) % 5},{1_000_000_000 + 86_400 * n + u}" for u in range(12) for n in range(9)
+    ]
+    (folder / "ratings.csv").write_text("user_id,item_id,rating,time\n" + "\n".join(rows) + "\n")
+    items = [f"i{n},Item {n},kind {n % 3}" for n in range(12)]
+    (folder / "items.csv").write_text("item_id,title,genres\n" + "\n".join(items) + "\n")
+    return folder
+
+
+def test_what_changed_is_run_again_and_nothing_else(own, first_only, monkeypatch, capsys):
+    """One run of a real notebook; then each thing that its results depend on is changed, and put back."""
+    of = Parameters(str(own), **TINY)
+    assert Now(of).why(FIRST) == "not run here yet"
+    runner.run_all(of)
+    assert "my ratings+tiny-random+smoke: 01_descriptions (not run here yet)" in capsys.readouterr().out
+    executed = own.parent / "out" / "papermill_runs" / "my ratings+tiny-random+smoke" / f"{FIRST}.ipynb"
+    assert str(own) not in executed.read_text()
+    monkeypatch.setattr(runner, "execute", lambda *_: pytest.fail("ran again"))
+    runner.run_all(of)
+    assert capsys.readouterr().out == (
+        "my ratings+tiny-random+smoke: nothing to run, since nothing that it depends on has changed\n"
+    )
+
+    record = json.loads(stale.record_path(Now(of).place, FIRST).read_text())
+    assert "rallrec.representations.text:describe" in record["code"]  # what it ran
+    assert not {"rallrec.readers.vote:vote", "rallrec.data.own:own_data"} & record["code"].keys()  # what it didn't
+
+    def why(path: Path, change) -> str | None:
+        """The reason after a change of a file, which is then put back."""
+        before = path.read_bytes() if path.exists() else None
+        change(path)
+        try:
+            return Now(of).why(FIRST)
+        finally:
+            if before is None:
+                path.unlink()
+            else:
+                path.write_bytes(before)
+
+    def replaced(old: str, new: str):
+        return lambda path: path.write_text(path.read_text().replace(old, new))
+
+    assert why(own / "ratings.csv", replaced("u3,i5,", "u3,i5,5,1000260003\nu3,i5,")) == "the data changed"
+    assert why(own / "items.csv", replaced("Item 7", "Thing 7")) == "the data changed"
+    assert why(own / "dataset.toml", lambda path: path.write_text("like_above = 2\n")) == "the data changed"
+    assert why(own / "notes.txt", lambda path: path.write_text("mine")) is None
+    assert why(executed, replaced("Item", "Thing")) == "its outputs were changed"
+    assert why(executed, lambda path: path.unlink()) == "its outputs are gone"
+    assert Now(of).why(FIRST) is None
+    assert Now(Parameters(str(own), **TINY, seed=1)).why(FIRST) == "not run here yet"  # a place of its own
+    monkeypatch.setenv("RALLREC_DTYPE", "bfloat16")
+    assert Now(of).why(FIRST) == "the LLM changed"
+    monkeypatch.delenv("RALLREC_DTYPE")
+    monkeypatch.setenv("RALLREC_FRESH", "1")
+    assert Now(of).why(FIRST) == "FRESH changed"
+    monkeypatch.delenv("RALLREC_FRESH")
+
+    code = pieces()
+    for name, reason in (
+        ("rallrec.representations.text:describe", "the code changed: rallrec.representations.text, describe"),
+        ("rallrec.representations.text:", "the code changed: rallrec.representations.text"),
+        ("rallrec.readers.vote:vote", None),
+        ("rallrec.data.own:own_data", None),  # shows in the data's hash
+        ("rallrec.runs.overview:said", None),
+    ):
+        assert name in code, name
+        now = Now(of)
+        now.__dict__["code"] = code | {name: "another digest"}
+        assert now.why(FIRST) == reason, name
+    record_file = stale.record_path(Now(of).place, FIRST)
+    record_file.write_text(record_file.read_text()[:-20])
+    assert Now(of).why(FIRST) == "its record can't be read"
+
+
+def test_the_users_own_file_and_what_it_loads(own, first_only):
+    """EXTRA, a module that it imports, and a file of scores."""
+    helper, extra = own.parent / "my_helper.py", own.parent / "extra.py"
+    helper.write_text("K = 3\n")
+    extra.write_text(f"import sys\nsys.path.insert(0, {str(own.parent)!r})\nimport my_helper\n")
+    of = Parameters(str(own), **TINY, extra=str(extra))
+    runner.run_all(of)
+    assert Now(of).why(FIRST) is None
+    helper.write_text("K = 4\n")
+    assert Now(of).why(FIRST) == "my_helper.py changed"
+    helper.write_text("K = 3\n")
+    extra.write_text(extra.read_text() + "# another line\n")
+    assert Now(of).why(FIRST) == "extra.py changed"
+
+
+def test_a_file_of_scores_is_noted(own, tiny_split):
+    from rallrec.extensions import Scores
+    from rallrec.infra.noted import NOTED
+
+    data, test = tiny_split.data, tiny_split.test
+    path = own / "p.csv"
+    rows = [f"{data.users.user_id[u]},{data.items.item_id[i]},0.5" for u, i in zip(test.user, test.item, strict=True)]
+    path.write_text("user_id,item_id,p\n" + "\n".join(rows) + "\n")
+
+    class Study:
+        split = tiny_split
+
+        def samples(self, part):
+            return getattr(tiny_split, part)
+
+        def remember(self, key, make):
+            return make()
+
+    Scores("mine", path).judged(Study(), "test")
+    assert str(path) in NOTED
+
+
+def test_another_adapter_makes_it_run_again(own, first_only):
+    """A notebook that used an adapter, once one for these data is trained beside it."""
+    of = Parameters(str(own), **TINY)
+    runner.run_all(of)
+    now, path = Now(of), stale.record_path(Now(of).place, FIRST)
+    made = json.loads(path.read_text())
+    assert made["adapters"] == ""  # it used none
+    path.write_text(json.dumps(made | {"adapters": now.adapters}))
+    assert Now(of).why(FIRST) is None
+    folder = data_dir() / "adapters" / "0123"
+    folder.mkdir(parents=True)
+    (folder / "rallrec.json").write_text(json.dumps({"inputs": {"data": "other"}}))
+    assert Now(of).why(FIRST) is None
+    (folder / "rallrec.json").write_text(json.dumps({"inputs": {"data": now.data.hash}}))
+    assert Now(of).why(FIRST) == "another adapter is there"
+
+
+def test_an_llm_folder_counts_by_its_content(tmp_path):
+    from rallrec.llm.weights import _tiny_random
+
+    model, tokenizer = _tiny_random()
+    model.save_pretrained(tmp_path / "llm")
+    tokenizer.save_pretrained(tmp_path / "llm")
+
+    def inputs():
+        return Now(Parameters("tiny", llm=str(tmp_path / "llm"))).inputs
+
+    before = inputs()
+    assert inputs() == before
+    config = tmp_path / "llm" / "tokenizer_config.json"
+    config.write_text(config.read_text().replace("{", '{"chat_template": "{{ messages[0].content }}",', 1))
+    assert [name for name, value in inputs().items() if value != before[name]] == ["the LLM"]
+
+
+# --- places -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "place"),
+    [
+        ({}, "tiny"),
+        (dict(profile="full"), "tiny+full"),
+        (dict(seed=3, k=5), "tiny+seed3+k5"),
+        (dict(llm="meta-llama/Llama-3.1-8B-Instruct"), "tiny+meta-llama--Llama-3.1-8B-Instruct"),
+        (dict(llm="http://127.0.0.1:8000/v1#my model"), "tiny+my-model-127.0.0.1-8000"),
+        (dict(llm="tiny-random", extra="docs/own_method.md"), "tiny+tiny-random+docs--own_method.md"),
+    ],
+)
+def test_a_place_says_what_it_is_of(given, place):
+    assert Parameters("tiny", **given).place() == place
+
+
+def test_folders_of_one_name_have_places_of_their_own(tmp_path):
+    for parent in ("a", "b"):
+        (tmp_path / parent / "llm").mkdir(parents=True)
+        (tmp_path / parent / "llm" / "config.json").write_text("{}")
+    places = {Parameters("tiny", llm=str(tmp_path / parent / "llm")).place() for parent in ("a", "b")}
+    assert len(places) == 2
+    assert all(place.startswith("tiny+llm-") for place in places)
+    assert short(str(ROOT / "mine.py")) == "mine.py"
+
+
+def test_relative_paths_mean_the_same_in_the_kernel(own, monkeypatch):
+    """`fetch` and the notebooks have other working directories."""
+    monkeypatch.chdir(own.parent)
+    (own.parent / "my llm").mkdir()
+    (own.parent / "my llm" / "config.json").write_text("{}")
+    (own.parent / "mine.py").write_text("")
+    of = Parameters("my ratings/", llm="my llm", extra="mine.py")
+    assert (of.dataset, of.llm, of.extra) == tuple(str(own.parent / n) for n in ("my ratings", "my llm", "mine.py"))
+    assert of.shown() == {of.dataset: "my ratings", of.llm: "my llm", of.extra: "mine.py"}
+    assert Parameters("./my ratings").place() == "my ratings"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (dict(dataset="nowhere"), "data set is 'nowhere'"),
+        (dict(profile="huge"), "profile is 'huge'"),
+        (dict(seed=-1), "seed is -1"),
+        (dict(k=0), "K is 0"),
+        (dict(extra="nothing.py"), "EXTRA: there is no file nothing.py"),
+        (dict(llm="./nothing"), "is no folder"),
+    ],
+)
+def test_what_a_run_would_refuse_is_refused_at_once(given, said):
+    with pytest.raises(rr.InputError, match=said):
+        Parameters(**{"dataset": "tiny"} | given)
+
+
+def test_a_data_set_can_not_take_the_overviews_place(own):
+    shutil.move(own, own.with_name("overview"))
+    with pytest.raises(rr.InputError, match="a data set can't be called 'overview'"):
+        Parameters(str(own.with_name("overview")))
+
+
+# --- the commands ---------------------------------------------------------------------------------------
+
+
+def rallrec(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | environment
+    return subprocess.run(
+        [sys.executable, "-m", "rallrec", *arguments], capture_output=True, text=True, cwd=cwd, env=environment
+    )
+
+
+def test_relative_folders_are_those_of_the_command(own):
+    """RALLREC_RAW, RALLREC_DATA and a relative data set, from another working directory than the notebooks'."""
+    given = dict(RALLREC_RAW=".", RALLREC_DATA="my data", RALLREC_OUTPUT="my out")
+    for dataset in ("my ratings", "my ratings/"):
+        done = rallrec("run", FIRST, "--dataset", dataset, "--llm", "tiny-random", cwd=own.parent, **given)
+        assert done.returncode == 0, done.stderr
+    assert (own.parent / "my out" / "papermill_runs" / "my ratings+tiny-random" / f"{FIRST}.ipynb").exists()
+    assert (own.parent / "my data" / "cache.sqlite").exists()
+
+
+def test_a_sound_cache_needs_no_salvage(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "my cache.sqlite"
+    monkeypatch.setattr("rallrec.infra.cache.default_cache", lambda: Cache(path))
+    Cache(path).put({"0" * 64: b"an answer"})
+    assert command.main(["salvage"]) == 0
+    assert capsys.readouterr().out == f"{path} is sound (1 answers): there is nothing to salvage\n"
+    assert not list(tmp_path.glob("*.damaged*"))
+    assert Cache(path).get(["0" * 64]) == [b"an answer"]
+
+
+def test_fetch_tells_what_reading_mended(own, capsys):
+    (own / "ratings.csv").write_text((own / "ratings.csv").read_text() + "u3,nothing,5,1000000000\n")
+    assert command.main(["fetch", "--dataset", str(own), "--llm", "tiny-random"]) == 0
+    assert "1 ratings of items that items.csv lacks are left out" in capsys.readouterr().out
+
+
+def test_make_hands_every_setting_on():
+    """Blanks and paths included; the Makefile decides nothing itself."""
+    given = ["LLM=my models/one", "DATASETS='my ratings' ../other/", "EXTRA=my file.py", "PROFILE=smoke", "SEED=3"]
+    said = subprocess.run(
+        ["make", "-n", "runs", f"PYTHON={sys.executable}", *given], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    options = "--llm 'my models/one' --profile smoke --seed 3 --extra 'my file.py' -- 'my ratings' ../other/"
+    assert f"-m rallrec plan {options}\n" in said
+    assert f"-m rallrec all {options}\n" in said
