@@ -170,15 +170,6 @@ def test_a_movielens_file_that_lost_its_end_is_told(raw):
     assert "ratings.dat gives 3 ratings; that of GroupLens, 1,000,209." in rr.load("ml-1m").notes
 
 
-def test_movielens_files_in_utf_16(raw):
-    write_ml1m(raw)
-    plain = rr.load("ml-1m")
-    (raw / "ml-1m" / "ml-1m.zip").unlink()
-    for name, text in ML1M.items():
-        (raw / "ml-1m" / name).write_text(text, "utf-16")
-    assert rr.load("ml-1m").hash == plain.hash
-
-
 def test_another_movielens_in_its_folder_is_named(raw):
     folder = raw / "ml-1m"
     folder.mkdir()

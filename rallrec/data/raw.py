@@ -149,8 +149,6 @@ def decoded(content: bytes, encoding: str) -> tuple[str, bool]:
     Args:
         encoding: the distributor's; bytes that have no meaning in it become U+FFFD.
     """
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return content.decode("utf-16", errors="replace"), False
     content = content.removeprefix(codecs.BOM_UTF8)
     try:
         return content.decode("utf-8"), not content.isascii()

@@ -141,13 +141,16 @@ class DataSetPlan:
         """Seconds of trainings, recommenders, tables, figures: of the last run here or else, by ratings, of ours."""
         if self.now and (seconds := self.now.took(notebook)):
             return seconds
-        if self.of.profile != Parameters.profile:
+        if self.of.profile != Parameters.profile or not (self.now or reference(self.of.name)):
             return None
-        runs = [read_metrics(name, ROOT)["notebooks"] for name in DATASETS if reference(name)]
-        known = [(r["01_descriptions"]["values"]["ratings"], r[notebook]["made"]["seconds"]) for r in runs]
+        known = []
+        for name in filter(reference, DATASETS):
+            if made := read_metrics(name, ROOT).get("notebooks", {}).get(notebook):
+                known.append((_ratings(name), made["made"]["seconds"]))
+        if not known:
+            return None
         ratings, seconds = np.array(sorted(known), float).T
-        own = self.now.data.n_ratings if self.now else read_metrics(self.of.name, ROOT)
-        n = own if self.now else own["notebooks"]["01_descriptions"]["values"]["ratings"]
+        n = self.now.data.n_ratings if self.now else _ratings(self.of.name)
         return float(np.interp(np.log(n), np.log(ratings), seconds)) * max(1.0, n / ratings[-1])
 
     def _of_the_llm(self, what: str, n: int, kind: str, times: float = 1) -> Work | None:
@@ -208,6 +211,11 @@ class DataSetPlan:
             return None
         n = 2 * min(self.size.reason_samples, len(self.split.test)) * self.size.reason_answers  # with a hint, without
         return self._of_the_llm("answers with reasons", n, "description")
+
+
+def _ratings(name: str) -> int:
+    """How many ratings a data set of ours has."""
+    return reference(name)["values"]["01_descriptions/ratings"][0]
 
 
 def plan(of: list[Parameters], named: bool = True) -> str:
