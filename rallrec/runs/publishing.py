@@ -52,6 +52,7 @@ def publish(dataset: str, llm_name: str, profile_name: str, seed: int) -> Path:
         model=llm_name,
         weights=llm.weights,
         number_format=llm.format,
+        **({"notes": llm.notes} if llm.notes else {}),
         descriptions=dict(
             prompt=description_prompt(data.items.iloc[0], data, llm), max_new_tokens=MAX_NEW_TOKENS, temperature=0.0
         ),
