@@ -667,6 +667,15 @@ def test_amazon_in_the_layout_of_2014(raw):
     assert "13 lines of meta_Movies_and_TV.json.gz list several category lists: the first is used" in said
 
 
+def test_amazons_5_core_is_read_and_told(raw):
+    write_amazon(raw, 2018)
+    whole, folder = rr.load("amazon-movies"), raw / "amazon-movies"
+    (folder / "Movies_and_TV.json.gz").rename(folder / "reviews_Movies_and_TV_5.json.gz")
+    data = rr.load("amazon-movies")
+    assert data.hash == whole.hash  # what it lacks, our own filter leaves out
+    assert "reviews_Movies_and_TV_5.json.gz is a 5-core" in " ".join(data.notes)
+
+
 def test_no_item_of_the_wanted_depth_is_told(raw):
     reviews, meta = amazon_lines(2018)
     for depth, said in ((1, r"\(12 have 1\)"), (0, r"\(12 have 0\)"), (5, r"\(12 have 5\)")):

@@ -29,7 +29,12 @@ REVIEWS, META = (
         names=(*(f"{kind}Movies_and_TV.{ending}" for ending in ("json", "jsonl.gz", "jsonl")), *older),
     )
     for kind, folder, older in (
-        ("", "categoryFiles", ("reviews_Movies_and_TV.json.gz", "reviews_Movies_and_TV.json")),
+        (
+            "",
+            "categoryFiles",
+            ("reviews_Movies_and_TV.json.gz", "reviews_Movies_and_TV.json")
+            + tuple(f"{start}Movies_and_TV_5.json{ending}" for start in ("", "reviews_") for ending in (".gz", "")),
+        ),
         ("meta_", "metaFiles2", ()),
     )
 )
@@ -64,6 +69,8 @@ def amazon_movies(
     items, notes = _items(meta, n_categories)
     ratings, more = _ratings(reviews, set(items["item_id"]))
     notes += more
+    if "_5." in reviews.name:
+        notes.append(f"{reviews.name} is a 5-core: users and titles with fewer than 5 ratings were left out before.")
     n = len(ratings)
     ratings = ratings.sort_values("time", kind="stable").drop_duplicates(["user_id", "item_id"], keep="last")
     if n > len(ratings):
