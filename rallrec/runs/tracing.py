@@ -17,7 +17,7 @@ from ..infra.code import FUNCTIONS, KEYED, bare, digest_of
 PACKAGE = __name__.split(".")[0]
 # what these do shows in the data's hash and notes, or in the profile's values, which are compared themselves
 COMPARED = (f"{PACKAGE}.data.", f"{PACKAGE}.profiles:")
-BUT = tuple(f"{PACKAGE}.data.{name}:" for name in ("dataset", "past", "split"))
+BUT = tuple(f"{PACKAGE}.data.{name}:" for name in ("dataset", "ids", "past", "split"))
 CALLED: set[str] = set()  # ``module:function`` or ``module:Class.method``
 
 
