@@ -3,6 +3,7 @@
 import argparse
 import errno
 import os
+import re
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -23,6 +24,8 @@ def main(arguments: list[str] | None = None) -> int:
         if value := os.environ.get(name):
             os.environ[name] = str(Path(value).expanduser().resolve())
     try:
+        if (value := os.environ.get("RALLREC_FRESH", "")) not in ("", "0", "1"):
+            raise InputError(f"FRESH (RALLREC_FRESH) is {value!r}; it must be 0 or 1")
         return args.do(args) or 0
     except InputError as e:
         print(f"rallrec: {e}", file=sys.stderr)
@@ -38,8 +41,15 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str):
+        self.exit(2, f"rallrec: {message}; `{self.prog} --help` lists what there is\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="rallrec", description=__doc__)
+    parser = _Parser(prog="rallrec", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, do, about: str, *options: str) -> argparse.ArgumentParser:
@@ -123,7 +133,8 @@ def _run(args) -> None:
 
     own = dict(DATASET=args.dataset, LLM=args.llm, PROFILE=args.profile, SEED=args.seed)
     own |= {"EXTRA": args.extra} if args.extra else {}
-    execute(args.notebook, own | {name: _value(value) for name, value in args.p})
+    texts = {"EXTRA"} | {name for name, value in own.items() if isinstance(value, str)}
+    execute(args.notebook, own | {name: value if name in texts else _value(value) for name, value in args.p})
 
 
 def _value(text: str) -> int | float | str:
@@ -141,7 +152,11 @@ def _parameters(args) -> list:
     from .runs.place import Parameters
 
     names = args.datasets or [name for name in DATASETS if name not in missing_files()]
-    return [Parameters(name, **{option: getattr(args, option) for option in OF_A_RUN}) for name in names]
+    made = [Parameters(name, **{option: getattr(args, option) for option in OF_A_RUN}) for name in names]
+    folders = {parameters.name: parameters.dataset for parameters in reversed(made)}
+    if other := next((p for p in made if folders[p.name] != p.dataset), None):
+        raise InputError(f"{other.dataset} and {folders[other.name]} would write to the same place; rename one of them")
+    return list(dict.fromkeys(made))
 
 
 def _plan(args) -> None:
@@ -232,7 +247,10 @@ def _record(args) -> None:
 def _overview(args) -> None:
     from .runs.overview import comparable, write_overview
 
-    places, name = (args.places, args.name) if args.places else comparable(_parameters(args))
+    if not re.fullmatch(r"\w[\w.+-]*", args.name):
+        raise InputError(f"--name is {args.name!r}; it is the end of a folder's name: letters, digits and .+-_")
+    given = list(dict.fromkeys(Path(place).name for place in args.places or []))  # a path to one will do
+    places, name = (given, args.name) if given else comparable(_parameters(args))
     if places:
         print(write_overview(places, name))
     else:  # `make all` of generated data alone

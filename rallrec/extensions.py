@@ -14,6 +14,7 @@ from .data.split import Samples
 from .infra.errors import InputError
 from .infra.noted import noted
 from .infra.registry import Registry
+from .infra.watched import watch
 from .llm.opening import backend
 from .pipeline import METHOD, Choice
 from .readers.base import READERS, Reader, checked, reader
@@ -68,6 +69,7 @@ def load_extra(path: str | Path) -> str:
     Raises:
         InputError: there is no such file, or it raises something.
     """
+    watch()
     path = Path(path)
     try:
         source = noted(path).read_bytes()

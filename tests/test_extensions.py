@@ -10,6 +10,7 @@ import pytest
 import rallrec as rr
 from rallrec import extensions
 from rallrec.__main__ import main
+from rallrec.data.ids import codes_of
 from rallrec.evaluation.metrics import auc
 from rallrec.extensions import ROWS, load_extra, rival
 from rallrec.infra.files import ROOT
@@ -203,6 +204,14 @@ def test_ids_of_a_file_are_compared_as_everywhere(study, tmp_path):
     table.to_csv(tmp_path / "p.csv", index=False)
     rr.scores("elsewhere", tmp_path / "p.csv")
     assert study.predict(Choice(reader="elsewhere")) == pytest.approx(np.linspace(0, 1, len(test)))
+
+
+@pytest.mark.parametrize("dtype", ["str", "object"])
+def test_ids_that_are_text(dtype):
+    """Of one's own data; ``12.0`` is another id there than ``12``."""
+    ids = pd.Series(["u1", "12", "12.0"], dtype=dtype)
+    assert codes_of(ids, ["12", " u1 ", "12.0", "nobody"]).tolist() == [1, 0, 2, -1]
+    assert codes_of(pd.Series([7, 12]), ["12.0", 7, "x"]).tolist() == [1, 0, -1]
 
 
 def test_what_a_file_lacks_has_twice_or_does_not_know_is_said(study, tmp_path, capsys):

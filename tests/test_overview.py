@@ -130,6 +130,31 @@ def test_any_places_can_be_put_side_by_side(outputs, capsys):
     assert "papermill_runs/nowhere has not all of" in capsys.readouterr().err
 
 
+def test_a_path_to_a_place_is_its_name_and_one_named_twice_is_one_column(outputs, capsys):
+    places = ["papermill_runs/ml-100k/", "ml-100k", "my-own"]
+    assert command.main(["overview", "--places", *places, "--name", "both"]) == 0
+    assert list(json.loads((overview.folder_of("both") / "settings.json").read_text())["data"]) == ["ml-100k", "my-own"]
+
+
+@pytest.mark.filterwarnings("error:constrained_layout")
+def test_figures_of_places_with_long_names(outputs):
+    """One place alone, and several whose names would fill the page."""
+    long = "my-own+meta-llama--Llama-3.1-8B-Instruct+full"
+    for kind in ("papermill_runs", "figures"):
+        shutil.copytree(outputs / kind / "my-own", outputs / kind / long)
+        shutil.copytree(outputs / kind / "my-own", outputs / kind / f"{long}+seed1")
+    write_overview([long], "long")
+    write_overview([long, f"{long}+seed1", "my-own"], "long")
+
+
+def test_nothing_is_left_of_an_earlier_overview(outputs):
+    folder = write_overview(["ml-100k", "my-own"], "both")
+    (folder / "claim-09.png").write_text("of a row that is no more")
+    write_overview(["my-own"], "both")
+    left = {path.stem for path in folder.glob("c*-*")}
+    assert left == {"claim-01", "commands-my-own"}
+
+
 def test_a_column_a_data_set_and_a_row_a_method(outputs):
     folder = write_overview([*OURS, "my-own"])
     main = (folder / "main.md").read_text().splitlines()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import rallrec as rr
@@ -139,6 +140,13 @@ def test_what_changed_is_run_again_and_nothing_else(own, first_only, monkeypatch
     assert why(own / "notes.txt", lambda path: path.write_text("mine")) is None
     assert why(executed, replaced("Item", "Thing")) == "its outputs were changed"
     assert why(executed, lambda path: path.unlink()) == "its outputs are gone"
+    tables = own.parent / "out" / "figures" / executed.parent.name
+    metrics, table = executed.with_name("metrics.json"), sorted(tables.glob("*.csv"))[0]
+    assert why(table, lambda path: path.unlink()) == f"its {table.name} is gone"
+    assert why(table, lambda path: path.write_text("a\n1\n")) == f"its {table.name} was changed"
+    lost = "its values in metrics.json are gone or were changed"
+    assert why(metrics, lambda path: path.unlink()) == lost
+    assert why(metrics, replaced('"ratings": 108', '"ratings": 109')) == lost
     assert Now(of).why(FIRST) is None
     assert Now(Parameters(str(own), **TINY, seed=1)).why(FIRST) == "not run here yet"  # a place of its own
     monkeypatch.setenv("RALLREC_DTYPE", "bfloat16")
@@ -161,8 +169,15 @@ def test_what_changed_is_run_again_and_nothing_else(own, first_only, monkeypatch
         now.__dict__["code"] = code | {name: "another digest"}
         assert now.why(FIRST) == reason, name
     record_file = stale.record_path(Now(of).place, FIRST)
-    record_file.write_text(record_file.read_text()[:-20])
-    assert Now(of).why(FIRST) == "its record can't be read"
+    del record["inputs"]["the seed"]
+    for damaged in (record_file.read_text()[:-20], json.dumps(record), "[]"):  # the second is of another version
+        record_file.write_text(damaged)
+        assert Now(of).why(FIRST) == "its record can't be read"
+    metrics.write_text(metrics.read_text()[:-20])
+    assert command.main(["check", "--llm", "tiny-random", "--profile", "smoke", str(own)]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"rallrec: {metrics} is damaged")
+    assert "delete it and run `make all` again" in err
 
 
 def test_the_users_own_file_and_what_it_loads(own, first_only):
@@ -178,6 +193,24 @@ def test_the_users_own_file_and_what_it_loads(own, first_only):
     helper.write_text("K = 3\n")
     extra.write_text(extra.read_text() + "# another line\n")
     assert Now(of).why(FIRST) == "extra.py changed"
+
+
+def test_files_that_the_users_own_file_opens_count_by_content(own, first_only):
+    """Whoever opens them for it; not those that the package or an import opens."""
+    extra, vectors, words = (own.parent / name for name in ("extra.py", "vectors.npy", "words.csv"))
+    np.save(vectors, np.zeros(3))
+    words.write_text("a\n1\n")
+    extra.write_text(
+        f"import colorsys\nimport numpy as np\nimport pandas as pd\nimport rallrec as rr\n"
+        f"np.load({str(vectors)!r})\npd.read_csv({str(words)!r})\nopen({str(own.parent / 'log')!r}, 'w').close()\n"
+        f"rr.load({str(own)!r})\n"
+    )
+    of = Parameters(str(own), **TINY, extra=str(extra))
+    runner.run_all(of)
+    record = json.loads(stale.record_path(Now(of).place, FIRST).read_text())
+    assert record["files"].keys() == {str(extra), str(vectors), str(words)}
+    np.save(vectors, np.ones(3))
+    assert Now(of).why(FIRST) == "vectors.npy changed"
 
 
 def test_a_file_of_scores_is_noted(own, tiny_split):
@@ -343,3 +376,48 @@ def test_make_hands_every_setting_on():
     options = "--llm 'my models/one' --profile smoke --seed 3 --extra 'my file.py' -- 'my ratings' ../other/"
     assert f"-m rallrec plan {options}\n" in said
     assert f"-m rallrec all {options}\n" in said
+
+
+def test_a_data_set_named_twice_is_run_once_and_two_of_one_name_are_refused(own, tmp_path, capsys):
+    args = command._parser().parse_args(["all", "--llm", "tiny-random", str(own), f"{own}/", "tiny"])
+    assert [parameters.name for parameters in command._parameters(args)] == ["my ratings", "tiny"]
+    other = tmp_path / "elsewhere" / own.name
+    shutil.copytree(own, other)
+    assert command.main(["plan", "--llm", "tiny-random", str(own), str(other)]) == 2
+    assert capsys.readouterr().err == (
+        f"rallrec: {other} and {own} would write to the same place; rename one of them\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", FIRST, "-p", "DATASET", "5"], "data set is '5'; it must be one of"),
+        (["run", FIRST, "-p", "EXTRA", "5"], "EXTRA: there is no file 5"),
+        (["run", FIRST, "-p", "SEED", "1.5"], "seed is 1.5; it must be a whole number"),
+        (["overview", "--places", "ml-100k", "--name", ""], "--name is ''"),
+        (["overview", "--places", "ml-100k", "--name", "a/b"], "--name is 'a/b'"),
+    ],
+)
+def test_settings_of_nonsense_get_one_line(arguments, said, capsys):
+    assert command.main(arguments) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"rallrec: {said}")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["nothing"], ["plan", "--seed", "x"], ["run"]])
+def test_arguments_that_are_none_get_one_line(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        command.main(arguments)
+    assert caught.value.code == 2
+    err = capsys.readouterr().err
+    assert err.startswith("rallrec: ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("value", ["no", "yes", "2"])
+def test_fresh_is_0_or_1(monkeypatch, capsys, value):
+    monkeypatch.setenv("RALLREC_FRESH", value)
+    assert command.main(["plan", "tiny"]) == 2
+    assert capsys.readouterr().err == f"rallrec: FRESH (RALLREC_FRESH) is {value!r}; it must be 0 or 1\n"

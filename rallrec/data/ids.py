@@ -68,6 +68,6 @@ def codes_of(ids: pd.Series, asked) -> np.ndarray:
     However it is written: ``12``, ``"12 "``, or ``12.0``, where ids are whole numbers.
     """
     texts = pd.Series(asked).map(lambda value: clean_id(str(value)))
-    if np.issubdtype(ids.dtype, np.integer):
+    if pd.api.types.is_integer_dtype(ids):
         texts = texts.str.replace(r"\.0+$", "", regex=True)
     return pd.Index(ids.astype(str)).get_indexer(texts)

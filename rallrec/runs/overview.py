@@ -4,7 +4,9 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.figure import Figure
 
 from ..data.loading import LOADERS
 from ..infra.errors import InputError
@@ -112,14 +114,29 @@ def said(verdicts: pd.Series) -> str:
     return "; ".join(parts)
 
 
+def in_lines(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with a line for each part of a place's name, for figures: ``mine``, ``+full``."""
+    return table.assign(dataset=table["dataset"].str.replace("+", "\n+"))
+
+
+def save(figure: Figure, path: Path, more: int) -> None:
+    """Save a figure with room for so many lines more, and let go of it."""
+    figure.set_figheight(figure.get_figheight() + 0.15 * more)  # inches a line
+    figures.save(figure, path)
+    plt.close(figure)
+
+
 def write_claims(claims: pd.DataFrame, folder: Path) -> None:
     """A figure and a sentence for each claim: ``claim-01.png`` …, ``claims_in_words.md``."""
     lines = []
     for number, (claim, rows) in enumerate(claims.groupby("claim", sort=False), 1):
         sentence = said(rows.set_index("dataset")["verdict"])
-        figure = figures.forest(rows, "difference", "difference of AUC", "dataset", "verdict", 0, figures.VERDICTS)
-        figure.axes[0].set_title(f"{claim}:\n{textwrap.fill(sentence, 76, break_on_hyphens=False)}", fontsize="small")
-        figures.save(figure, folder / f"claim-{number:02}")
+        told = textwrap.fill(sentence, 76, break_on_hyphens=False)
+        parts = in_lines(rows)
+        figure = figures.forest(parts, "difference", "difference of AUC", "dataset", "verdict", 0, figures.VERDICTS)
+        more = parts["dataset"].str.count("\n").sum() + max(0, told.count("\n") - 1) + 2 * max(0, 3 - len(rows))
+        figure.axes[0].set_title(f"{claim}:\n{told}", fontsize="small")
+        save(figure, folder / f"claim-{number:02}", more)
         lines.append(f"- [{claim}](figures/{folder.name}/claim-{number:02}.png): {sentence}.\n")
     (folder / "claims_in_words.md").write_text("".join(lines), encoding="utf-8")
 
@@ -142,6 +159,8 @@ def write_overview(places: list[str], name: str = "") -> Path:
     tables = {name: across(places, table) for name, table in TABLES.items()}
     commands = {name: made_by(name) for name in places}
     folder.mkdir(parents=True, exist_ok=True)
+    for left in (*folder.glob("claim-*"), *folder.glob("commands-*")):  # of rows and places of an earlier one
+        left.unlink()
     figures.use_style()
     for name, table in TABLES.items():
         long, label, value = tables[name], table.rows[-1], table.value
@@ -155,7 +174,10 @@ def write_overview(places: list[str], name: str = "") -> Path:
             wide = wide.rename(columns={d: f"{d} ({sizes[d]:,})" for d in present})
         wide = wide.rename_axis(None, axis=1).reset_index()
         figures.save_table(long.drop(columns="row"), wide, folder / name)
-        figures.save(figures.across(shown, label, value, table.heading), folder / name)
+        series = "place" if any("+" in place for place in places) else "dataset"  # long names in two columns
+        drawn = in_lines(shown).rename(columns={"dataset": series})
+        more = sum(place.count("+") for place in places)
+        save(figures.across(drawn, label, value, table.heading, series), folder / name, more)
         if name == "claims":
             write_claims(long, folder)
     for name, rows in commands.items():

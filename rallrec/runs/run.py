@@ -25,7 +25,7 @@ from ..data.loading import name_of
 from ..extensions import load_extra
 from ..infra.cache import key_of
 from ..infra.downloads import sha256_of
-from ..infra.errors import at_least, one_of
+from ..infra.errors import InputError, at_least, one_of
 from ..infra.files import ROOT
 from ..infra.noted import NOTED
 from ..llm.base import LanguageModel
@@ -212,9 +212,15 @@ def read_metrics(place: str, root: Path | None = None) -> dict:
 
     Args:
         root: by default `context.output_root`.
+
+    Raises:
+        InputError: it is damaged.
     """
     path = (root or output_root()) / "papermill_runs" / place / "metrics.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except ValueError as e:
+        raise InputError(f"{path} is damaged ({e}); delete it and run `make all` again") from e
 
 
 def values_of(metrics: dict) -> dict[str, float]:

@@ -92,8 +92,9 @@ def execute(notebook: str, parameters: dict, now: Now | None = None) -> Path:
         print(f"{notebook:<30} done in {seconds:4.0f} s", flush=True)
         nbformat.write(scrubbed(nbformat.read(executed, as_version=4), of.shown()), executed)
         made_of = json.loads((staging / "made_of.json").read_text(encoding="utf-8"))
+        beside = [p.name for p in (*sorted((staging / "figures").glob("*")), *staging.glob("predictions.parquet"))]
         placed = _put_in_place(staging, notebook, state, extra, seconds)
-        state.remember(notebook, before[-1], made_of["ran"], made_of["files"], placed, seconds)
+        state.remember(notebook, before[-1], made_of["ran"], made_of["files"], placed, beside, seconds)
         return placed
 
 

@@ -14,12 +14,14 @@ from ..data.dataset import Dataset
 from ..data.loading import load
 from ..infra.cache import key_of
 from ..infra.downloads import sha256_of
+from ..infra.errors import InputError
 from ..infra.files import ROOT, data_dir, fresh, published_dir
 from ..llm.weights import fingerprint
 from ..profiles import profile
 from .context import output_root
 from .place import Parameters
-from .run import LIBRARIES
+from .predictions import path_of
+from .run import LIBRARIES, read_metrics
 from .tracing import pieces
 
 OF_THE_LLM = ("RALLREC_DTYPE", "RALLREC_EMBEDDINGS", "RALLREC_ADAPTED", "RALLREC_TOP")
@@ -71,13 +73,13 @@ class Now:
         """Why a notebook has to run, in a few words; None if its outputs are up to date."""
         path = record_path(self.place, notebook)
         try:
-            made = json.loads(path.read_text(encoding="utf-8"))
-            differing = self._differing(notebook, made)
+            return next(self._differing(notebook, json.loads(path.read_text(encoding="utf-8"))), None)
         except FileNotFoundError:
             return "not run here yet"
+        except InputError:
+            raise
         except (ValueError, KeyError, TypeError, AttributeError):  # of another version, or damaged
             return "its record can't be read"
-        return next(differing, None)
 
     def _differing(self, notebook: str, made: dict):
         for name, value in self.inputs.items():
@@ -100,6 +102,17 @@ class Now:
             yield "its outputs are gone"
         elif sha256_of(executed) != made["output"]:
             yield "its outputs were changed"
+        for name, digest in made.get("figures", {}).items():
+            path = output_root() / "figures" / self.place / name
+            if not path.exists() or sha256_of(path) != digest:
+                yield f"its {name} {'was changed' if path.exists() else 'is gone'}"
+        if made.get("values", values := self._values(notebook)) != values:
+            yield "its values in metrics.json are gone or were changed"
+        if made.get("predictions") and not path_of(self.place).exists():
+            yield "predictions.parquet is gone"
+
+    def _values(self, notebook: str) -> str:
+        return key_of(values=read_metrics(self.place).get("notebooks", {}).get(notebook, {}).get("values"))[:16]
 
     def took(self, notebook: str) -> float | None:
         """Seconds of its last run here on the same data with the same settings, if there was one."""
@@ -110,14 +123,23 @@ class Now:
             return None
 
     def remember(
-        self, notebook: str, source: str, ran: list[str], files: dict[str, str], executed: Path, seconds: float
+        self,
+        notebook: str,
+        source: str,
+        ran: list[str],
+        files: dict[str, str],
+        executed: Path,
+        beside: list[str],
+        seconds: float,
     ) -> None:
         """Keep what a notebook's outputs were made of.
 
         Args:
             source: `source_digest` before it ran. ran: pieces of code. files: digests of what else it read, by path.
-            executed: the notebook in its place. seconds: that it took.
+            executed: the notebook in its place. beside: names of its tables, figures and predictions.
+            seconds: that it took.
         """
+        pictures = output_root() / "figures" / self.place
         made = dict(
             seconds=round(seconds),
             inputs=self.inputs,
@@ -126,6 +148,9 @@ class Now:
             source=source,
             code={piece: self.code[piece] for piece in ran if piece in self.code},
             output=sha256_of(executed),
+            figures={name: sha256_of(pictures / name) for name in beside if name != path_of(self.place).name},
+            values=self._values(notebook),
+            predictions=path_of(self.place).name in beside,
         )
         path = record_path(self.place, notebook)
         path.parent.mkdir(parents=True, exist_ok=True)
