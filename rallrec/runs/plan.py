@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
 import numpy as np
@@ -13,6 +13,7 @@ from ..data.loading import DATASETS, is_local, missing_files
 from ..data.split import Split, split
 from ..extensions import load_extra, rows
 from ..infra.files import ROOT, data_dir, fresh
+from ..infra.reproducible import hardware
 from ..llm.base import LanguageModel
 from ..llm.local import LocalModel
 from ..llm.opening import language_model
@@ -124,7 +125,7 @@ class DataSetPlan:
 
     def work(self, notebook: str) -> list[Work]:
         """What a notebook has to do, without what the cache holds."""
-        todo = [Work("", self._beside_the_llm(notebook))]
+        todo = [Work("", self._beside_the_llm(notebook)), *self._rounded_otherwise(notebook)]
         if self.is_published and (self.now is None or self.llm is None):
             return todo  # its answers come with the repository
         if self.now is None:
@@ -199,7 +200,23 @@ class DataSetPlan:
             n += min(size.valid_samples, n_valid) + PROMPTS_STUDIED * min(size.study_samples, n_valid)
         else:
             n = (len(ablations.PARTS) + 1 + ASKED_AGAIN + len(rows("asked"))) * min(size.ablation_samples, n_test)
-        return self._of_the_llm("answers Yes or No", n, "answer")
+        most = "" if log.exists() else "at most "  # of a run that was interrupted some are in the cache
+        work = self._of_the_llm("answers Yes or No", n, "answer")
+        return work and replace(work, what=most + work.what)
+
+    def _rounded_otherwise(self, notebook: str) -> list[Work]:
+        """What may be asked beside the published answers: the learned reranker's trees hang on last bits."""
+        n = {NOTEBOOKS[4]: self.size.llm_samples + self.size.valid_samples, NOTEBOOKS[5]: self.size.ablation_samples}
+        if not self.is_published or notebook not in n or asked_path(self.place, notebook).exists():
+            return []
+        made = read_metrics(self.place, ROOT).get("notebooks", {}).get(notebook, {}).get("made", {})
+        theirs, here = (name.split(",")[0] for name in (made.get("hardware", "?"), hardware()))
+        if theirs == here:
+            return []
+        seconds = self.timed.answer * n[notebook] if self.now and self.timed else None
+        return [
+            Work(f"up to {n[notebook]:,} answers (ours are of a {theirs}, and a {here} may round otherwise)", seconds)
+        ]
 
     def _asks_anew(self, notebook: str) -> bool:
         """Whether something changed that prompts depend on."""
