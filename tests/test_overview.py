@@ -30,6 +30,7 @@ def outputs(tmp_path, monkeypatch):
     monkeypatch.setenv("RALLREC_OUTPUT", str(tmp_path))
     monkeypatch.setattr(place, "published_dir", lambda: tmp_path / "published")
     monkeypatch.setattr(place, "load", lambda name: SimpleNamespace(hash=f"hash of {name}"))
+    monkeypatch.setattr(place, "is_local", lambda name: True)
     monkeypatch.setattr(place, "own_folder", lambda name: tmp_path / "raw" / name)
     monkeypatch.setattr(place, "name_of", lambda name: name.split("/")[-1])
     for name in OURS:
@@ -90,6 +91,10 @@ def test_the_reference_runs_are_compared_with_each_other_alone(outputs):
 def test_other_raw_files_have_a_place_of_their_own(outputs, monkeypatch):
     monkeypatch.setattr(place, "load", lambda name: SimpleNamespace(hash="0123456789abcdef"))
     assert Parameters("ml-1m").place() == "ml-1m+data-01234567"
+    with monkeypatch.context() as elsewhere:  # where the raw files are not, ours are meant: nothing is fetched
+        elsewhere.setattr(place, "is_local", lambda name: False)
+        elsewhere.setattr(place, "load", lambda name: pytest.fail("fetched"))
+        assert Parameters("ml-1m").place() == "ml-1m"
     assert comparable(of("ml-1m")) == ([], "own")  # it was not run yet
     runs = outputs / "papermill_runs"
     shutil.copytree(runs / "ml-1m", runs / "ml-1m+data-01234567")

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ..data.loading import LOADERS, load, name_of, own_folder
+from ..data.loading import LOADERS, is_local, load, name_of, own_folder
 from ..infra.errors import InputError, at_least, one_of
 from ..infra.files import ROOT, published_dir
 from ..llm.opening import resolved
@@ -69,15 +69,16 @@ class Parameters:
         """The folder's name in ``papermill_runs/`` and ``figures/``: the data set, and what is not as in our runs.
 
         Args:
-            data_hash: the data set's, if it is known.
+            data_hash: the data set's, if it is known. Of data that are not here, ours are meant.
 
         Raises:
             InputError: the data set can't be read.
         """
         name = self.name
         if recorded := reference(name):
-            data_hash = data_hash or load(self.dataset).hash
-            if recorded["settings"]["data_hash"] != data_hash:  # of fuller raw files, for example
+            ours = recorded["settings"]["data_hash"]
+            data_hash = data_hash or (load(self.dataset).hash if is_local(self.dataset) else ours)
+            if data_hash != ours:  # of fuller raw files, for example
                 name += f"+data-{data_hash[:8]}"
         return name + self.suffix
 
