@@ -113,7 +113,8 @@ def test_which_file_is_meant_must_be_plain(folder):
 
 
 def test_the_atomic_files_of_movielens_100k(real_data):
-    tables = read_atomic(fetch(ML100K_FILES["inter"], "ml-100k").parent)
+    (folder,) = {fetch(file, "ml-100k").parent for file in ML100K_FILES.values()}
+    tables = read_atomic(folder)
     assert {kind: len(table) for kind, table in tables.items()} == {"inter": 100_000, "item": 1682, "user": 943}
     assert tables["item"].loc[2].to_dict() == {
         **dict(item_id="1", movie_title="Toy Story", release_year="1995"),
