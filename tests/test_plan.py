@@ -23,8 +23,8 @@ TINY = dict(llm="tiny-random", profile="smoke")
 def nothing_ran(tmp_path, monkeypatch):
     """Outputs, data and raw files in empty folders."""
     for variable, name in (("OUTPUT", "out"), ("DATA", "data"), ("RAW", "raw")):
-        (tmp_path / name).mkdir()
         monkeypatch.setenv(f"RALLREC_{variable}", str(tmp_path / name))
+    (tmp_path / "raw").mkdir()
     monkeypatch.setattr(plans, "_opened", rr.language_model)
 
 
@@ -78,7 +78,8 @@ def test_what_was_asked_before_is_looked_up(small, monkeypatch):
     """Of a run with the same data, LLM and settings, those of its questions count that the cache lacks."""
     keys = [f"{n:064}" for n in range(5)]
     small.llm.cache.put(dict.fromkeys(keys[:3], b"12345678"))
-    plans.asked_path(small.place, "06_ablations").write_text("".join(f"{key} float32 choose\n" for key in keys))
+    (log := plans.asked_path(small.place, "06_ablations")).parent.mkdir(parents=True)
+    log.write_text("".join(f"{key} float32 choose\n" for key in keys))
     small.stale["06_ablations"] = "the code changed: rallrec.readers.vote, vote"
     assert work(small, "06_ablations") == {"2 answers Yes or No": 4.0}
     small.stale["06_ablations"] = "the data changed"
@@ -162,6 +163,11 @@ def test_what_is_left_out_is_named_if_nobody_named_the_data_sets(capsys):
     ]
     assert command.main(["plan", "tiny", "--llm", "tiny-random"]) == 0
     assert "Left out" not in capsys.readouterr().out
+
+
+def test_a_plan_in_a_fresh_clone_writes_nothing(tmp_path):
+    plan([Parameters(name) for name in plans.DATASETS])
+    assert [path.name for path in tmp_path.iterdir()] == ["raw"]
 
 
 def test_nothing_to_run(monkeypatch):

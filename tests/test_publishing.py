@@ -28,7 +28,7 @@ def folder(tmp_path, monkeypatch):
 def test_what_is_published_answers_another_checkout(folder, tiny_split, monkeypatch):
     study = study_of(tiny_split, folder)
     monkeypatch.setattr(Study, "of", lambda *a: study)
-    (folder / "data").mkdir()
+    (folder / "data" / "asked").mkdir(parents=True)
     p = study.predict(rr.Choice(selector="recent", reader="llm"))
     lines = [f"{key} {form} {verb}\n" for key, (form, verb) in study.llm.asked.items()]
     publishing.asked_path("tiny+tiny-random+smoke", "06_ablations").write_text("".join(lines))
@@ -53,7 +53,7 @@ def test_what_is_published_answers_another_checkout(folder, tiny_split, monkeypa
 
 
 def test_answers_that_are_gone_are_named(folder, llm):
-    (folder / "data").mkdir()
+    (folder / "data" / "asked").mkdir(parents=True)
     publishing.asked_path("tiny", "06_ablations").write_text("0123 float32 choose\n")
     with pytest.raises(rr.InputError, match="1 answers of the last runs are not in the cache; run `make all` again"):
         publishing.write_answers("tiny", llm, folder)

@@ -147,6 +147,7 @@ def _put_in_place(staging: Path, notebook: str, state: Now, extra: str, seconds:
             os.replace(path, pictures / path.name)
         if (staging / "asked").exists():
             asked = asked_path(place, notebook)
+            asked.parent.mkdir(parents=True, exist_ok=True)
             part = asked.with_name(f"{asked.name}.part")
             shutil.copyfile(staging / "asked", part)  # not moved: the data folder may be on another disk
             os.replace(part, asked)
@@ -177,6 +178,4 @@ def _put_in_place(staging: Path, notebook: str, state: Now, extra: str, seconds:
 
 def asked_path(place: str, notebook: str) -> Path:
     """Where a run keeps the cache keys of what it asked the LLM to choose."""
-    folder = data_dir() / "asked"
-    folder.mkdir(exist_ok=True)
-    return folder / f"{place}-{notebook}"
+    return data_dir() / "asked" / f"{place}-{notebook}"
