@@ -209,14 +209,12 @@ class DataSetPlan:
         n = {NOTEBOOKS[4]: self.size.llm_samples + self.size.valid_samples, NOTEBOOKS[5]: self.size.ablation_samples}
         if not self.is_published or notebook not in n or asked_path(self.place, notebook).exists():
             return []
-        made = read_metrics(self.place, ROOT).get("notebooks", {}).get(notebook, {}).get("made", {})
-        theirs, here = (name.split(",")[0] for name in (made.get("hardware", "?"), hardware()))
-        if theirs == here:
+        made = read_metrics(self.place, ROOT).get("notebooks", {}).get(notebook, {}).get("made")
+        here = hardware().split(",")[0]
+        if made is None or (theirs := made["hardware"].split(",")[0]) == here:
             return []
         seconds = self.timed.answer * n[notebook] if self.now and self.timed else None
-        return [
-            Work(f"up to {n[notebook]:,} answers (ours are of a {theirs}, and a {here} may round otherwise)", seconds)
-        ]
+        return [Work(f"up to {n[notebook]:,} answers, if {here} rounds otherwise than {theirs} did for us", seconds)]
 
     def _asks_anew(self, notebook: str) -> bool:
         """Whether something changed that prompts depend on."""
