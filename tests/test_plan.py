@@ -25,7 +25,7 @@ def nothing_ran(tmp_path, monkeypatch):
     for variable, name in (("OUTPUT", "out"), ("DATA", "data"), ("RAW", "raw")):
         monkeypatch.setenv(f"RALLREC_{variable}", str(tmp_path / name))
     (tmp_path / "raw").mkdir()
-    monkeypatch.setattr(plans, "_opened", rr.language_model)
+    monkeypatch.setattr(plans, "_opened", lambda name: rr.language_model(name, cache=Cache(tmp_path / "cache")))
 
 
 @pytest.fixture
