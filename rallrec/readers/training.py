@@ -4,6 +4,7 @@ Runs unchanged under ``accelerate launch``: each process takes its share of ever
 gradients are summed, so that the batch stays what the settings say.
 """
 
+import atexit
 import json
 import math
 import os
@@ -87,6 +88,7 @@ class Processes:
             from accelerate import PartialState
 
             self._state = PartialState(cpu=on_cpu, timeout=WAITS)
+            atexit.register(self._state.destroy_process_group)  # its threads may not outlive Python
             self.rank, self.world = self._state.process_index, self._state.num_processes
         self.first = self.rank == 0
 
