@@ -50,7 +50,7 @@ class AdapterSettings:
     valid_sequences: int = 48
     batch: int = 8
     k: int = 20
-    orders: tuple[str, ...] = ("recent", "rerank")
+    orders: tuple[str, ...] = ("high", "sequential")
     tells: tuple[str, ...] = ()
     checks: int = 6
     patience: int = 3
