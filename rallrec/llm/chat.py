@@ -24,7 +24,7 @@ class ChatFormat:
     """The chat format of a tokenizer.
 
     Attributes:
-        notes: what differs from the template's own default, a sentence each.
+        notes: what differs from the template's own default, or that there is none, a sentence each.
     """
 
     def __init__(self, name: str, tokenizer):
@@ -36,6 +36,8 @@ class ChatFormat:
                 self._look()
             except InputError as e:  # told when a turn is asked for: other prompts need no template
                 self._refusal = e
+        else:
+            self.notes += ("no chat format: a message is asked as it is",)
         self._marks = re.compile("|".join(map(re.escape, sorted(self._special(), key=len, reverse=True))) or r"(?!)")
 
     def __call__(self, message: str) -> str:

@@ -14,7 +14,7 @@ from ..infra.errors import InputError, one_of
 from .base import FORMATS, LanguageModel, adapter_digest
 from .chat import ChatFormat
 from .lora import with_adapter
-from .weights import DEFAULT, TINY, load_by_name
+from .weights import NAMES, load_by_name
 
 BATCH_TOKENS = 1024  # tokens, padding included, of one forward pass on a CPU: its weights and activations stay in cache
 GPU_BATCH_TOKENS = 32_768
@@ -338,7 +338,7 @@ def open_model(name: str, adapter: str | Path | None, device: str, dtype: str, c
     except (RuntimeError, ValueError, NotImplementedError) as e:  # no room, or quantised weights
         raise InputError(f"{name} can't be put on {device} in {dtype}: {str(e).splitlines()[0]}") from e
     llm = LocalModel(name, model, tokenizer, weights, cache)
-    if name not in (DEFAULT, TINY):
+    if name not in NAMES:
         llm.check()
     return llm
 
