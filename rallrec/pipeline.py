@@ -242,7 +242,7 @@ class Study:
     @property
     def device(self) -> str:
         """Where embeddings and recommenders are trained: the LLM's GPU, if it is on one here."""
-        device = str(getattr(getattr(self.llm, "model", None), "device", "cpu"))
+        device = str(getattr(self.llm, "device", "cpu"))
         return device if device.startswith("cuda") else "cpu"  # others lack sparse products
 
     @property

@@ -79,7 +79,7 @@ def adapter(
     """
     wanted = _Wanted(split, made_of, llm, borrow, tuning, AdapterSettings(**settings))
     s, name, folder = wanted.settings, split.data.name, wanted.folder
-    processes = Processes(on_cpu=not isinstance(llm, LocalModel) or llm.model.device.type == "cpu")
+    processes = Processes(on_cpu=not isinstance(llm, LocalModel) or llm.device.type == "cpu")
     if there := processes.of_the_first(wanted.found):
         return _adapter(*there)
     if not isinstance(llm, LocalModel):
