@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle, FancyBboxPatch
+from matplotlib.patches import Circle, FancyBboxPatch, Patch
 
 from ..infra.errors import InputError, within
 from ..retrieval.retrieve import Representation, Shown, retrieve
@@ -15,6 +15,7 @@ from .figures import WIDTH
 INK, QUIET = "#222222", "#666666"
 FILLS = {"data": "#ececec", "LLM": "#fbe0bd", "trained": "#cfe3f2", "computed": "#d2ecdf"}
 BOX = 1.08, 0.56  # inches
+PARTS = ("C0", "from similarity"), ("C1", "from recency")  # of a score, and their colours
 COLUMNS = 0.66, 1.905, 3.15, 4.395, 5.64  # centres of boxes
 
 
@@ -122,8 +123,8 @@ def score_bars(example: pd.DataFrame) -> Figure:
     figure, ax = plt.subplots(figsize=(WIDTH, 0.7 + 0.2 * len(example)))
     y, begin = np.arange(len(example)), np.zeros(len(example))
     opacity = np.where(example["shown"] == "yes", 1.0, 0.35)
-    for color, part in (("C0", "from similarity"), ("C1", "from recency")):
-        bars = ax.barh(y, example[part], 0.72, begin, color=color, label=part)
+    for color, part in PARTS:
+        bars = ax.barh(y, example[part], 0.72, begin, color=color)
         for bar, alpha in zip(bars, opacity, strict=True):
             bar.set_alpha(alpha)
         begin = begin + example[part].to_numpy()
@@ -135,8 +136,8 @@ def score_bars(example: pd.DataFrame) -> Figure:
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
     ax.set(xlabel="score")
-    handles, labels = ax.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize="small")
+    handles = [Patch(color=color, label=part) for color, part in PARTS]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize="small")
     return figure
 
 
