@@ -92,12 +92,7 @@ def settings(step: str, size: Profile, llm: str = "") -> pd.DataFrame:
             ("items in the sums", "all", NOT_STATED, f"all of the training graph, at most {align.batch:,}"),
             ("learning rate", NOT_STATED, NOT_STATED, f"{align.learning_rate:g}"),
             ("weight decay", NOT_STATED, NOT_STATED, f"{align.decay:g}"),
-            (
-                "epochs",
-                NOT_STATED,
-                NOT_STATED,
-                f"at most {align.epochs}, chosen on {align.held_out:.0%} of the items, then all items",
-            ),
+            ("epochs", NOT_STATED, NOT_STATED, f"{align.epochs}" if align.stop == "epochs" else "by held-out loss"),
         ],
         "mixture": [
             ("text part", "title and description", "description, 128 principal components", "title and description"),
