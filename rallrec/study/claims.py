@@ -95,7 +95,7 @@ CLAIMS = (
     PaperClaim(
         1,
         "LLM-based beats ID-based",
-        "RALLRec − the best of DeepFM, xDeepFM, DCN and AutoInt",
+        "RALLRec − best of DeepFM, xDeepFM, DCN, AutoInt",
         "everything: reader, training data, what is seen of the user",
         _MAIN,
         tuple(("table 1", row) for row in ID_BASED),
@@ -142,7 +142,7 @@ CLAIMS = (
     PaperClaim(
         3,
         "beats separate retrieval by text and by id",
-        "mixture − half by text, half by id, both most similar",
+        "mixture − halves by text and id, both most similar",
         "the representation",
         _MIXED,
         (("table 1", "Hybrid-Score"),),
@@ -194,7 +194,7 @@ CLAIMS = (
     PaperClaim(
         7,
         "retrieval beats none",
-        "RALLRec − last K, tuned on the last K",
+        "RALLRec − tuned on, and shown, the last K",
         "two things: what is shown, and the history in the tuning prompts",
         _PARTS,
         (("table 3", "w/o Retrieval"),),
@@ -206,7 +206,7 @@ CLAIMS = (
     PaperClaim(
         7,
         "retrieval beats none",
-        "tuned on retrieved history − tuned on the last K, both shown the last K",
+        "tuned on retrieved − on recent, both shown the last K",
         "the history in the tuning prompts",
         ("figure 4", "RAG-enhanced tuning / Recent"),
         (("figure 4", "tuned on recent / Recent"),),

@@ -150,8 +150,8 @@ def beside(
 def with_rella(table_1: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """Table 1 with the column ``rella``: what the ReLLa paper reports under the same name, NaN where it does not.
 
-    Its recommenders are trained on all samples, as RALLRec's are; ReLLa itself on fewer than 1 % of them. SIM, which neither
-    RALLRec nor this study has, is added as a row.
+    Its recommenders are trained on all samples, as RALLRec's are; ReLLa itself on fewer than 1 % of them. SIM, which
+    neither RALLRec nor this study has, is added as a row.
     """
     missing = [row for row in IN_RELLA if row not in set(table_1["row"])]
     if missing and reported_on(dataset, "table 2", RELLA):
