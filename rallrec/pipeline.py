@@ -18,10 +18,11 @@ from .data.split import Samples, Split, split
 from .evaluation.metrics import auc, results_table
 from .infra.errors import InputError, at_least, one_of, within
 from .llm.base import LanguageModel
+from .llm.known import known_adapter
 from .llm.opening import language_model
 from .profiles import Profile, profile
 from .readers import named  # noqa: F401 - registers the readers
-from .readers.adapter import Adapter, adapter, which
+from .readers.adapter import Adapter, adapter, known, which
 from .readers.base import READERS
 from .readers.conventional import baseline, tuned
 from .readers.prompts import Details
@@ -393,11 +394,35 @@ class Study:
 
         return self.split, show, made_of, self.reader
 
+    def known_adapter(self, tuning: str = PAPER) -> Adapter | None:
+        """What is known of an adapter whose answers are published and whose weights are not."""
+        return known(*self._adapter_wanted, self.size.borrow, **self._tuned(tuning), seed=self.seed, tuning=tuning)
+
     def adapted(self, tuning: str = PAPER) -> LanguageModel:
-        """The reader with its adapter of a tuning."""
+        """The reader with its adapter of a tuning; of one that is not here its published answers, as far as they go."""
         if self.base is not None:
             return self.base.adapted(tuning)
-        return self.remember(("adapted", tuning), lambda: self.reader.adapted(self.adapter_of(tuning).folder))
+
+        def here() -> LanguageModel:
+            return self.reader.adapted(self.adapter_of(tuning).folder)
+
+        def opened() -> LanguageModel:
+            if self.adapter_at_hand(tuning) or not (found := self.known_adapter(tuning)):
+                return here()
+            return known_adapter(self.reader, found.digest, here)
+
+        return self.remember(("adapted", tuning), opened)
+
+    def affordable(self, rows: dict[str, Choice]) -> dict[str, Choice]:
+        """The rows without those whose adapter is neither here nor known, and which the profile does not train."""
+
+        def has(choice: Choice) -> bool:
+            tuning = getattr(READERS[choice.reader], "tuning", None)
+            if tuning in (None, *self.size.tunings):
+                return True
+            return bool(self.adapter_at_hand(tuning) or self.known_adapter(tuning))
+
+        return {label: choice for label, choice in rows.items() if has(choice)}
 
     @property
     def details(self) -> Details:

@@ -25,6 +25,7 @@ class Profile:
         released_epochs: at most so many epochs for each graph that is trained anew under the released protocol.
         borrow: the data set whose published adapter is used where a data set has none of its own;
             None trains one.
+        tunings: whose adapters are trained where they are not at hand; rows of others are left out then.
     """
 
     k: int
@@ -45,18 +46,20 @@ class Profile:
     adapter: dict
     released_epochs: int = 400
     borrow: str | None = None
+    tunings: tuple[str, ...] = ("paper",)
 
 
+TUNINGS = ("paper", "no augmentation", "recent", "ours")
 PROFILES = {
     # two cores, no GPU, minutes
     "quick": Profile(
         k=10,
         llm_k=10,
         llm_samples=2000,
-        ablation_samples=100,
+        ablation_samples=500,
         valid_samples=500,
         seed_samples=500,
-        study_samples=100,
+        study_samples=300,
         reason_samples=20,
         reason_answers=6,
         curve_k=(1, 2, 3, 5, 10, 15, 20, 30, 50),
@@ -86,6 +89,7 @@ PROFILES = {
         seeds=3,
         lightgcn=dict(dimensions=128, layers=3, learning_rate=1e-3, epochs=1000, patience=20),
         alignment=dict(hidden=512),
+        tunings=TUNINGS,
         adapter=dict(sequences=8192, valid_sequences=512, batch=32, k=30, tells=("statistics",)),
     ),
     # the package's own tests
@@ -105,6 +109,7 @@ PROFILES = {
         seeds=2,
         lightgcn=dict(dimensions=16, layers=2, epochs=40),
         alignment=dict(hidden=32, epochs=20),
+        tunings=TUNINGS,
         adapter=dict(
             sequences=18,
             valid_sequences=8,

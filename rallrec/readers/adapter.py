@@ -35,12 +35,18 @@ VERSION = 2  # of this file's arithmetic and of training's; part of the adapter'
 
 @dataclass(frozen=True)
 class Adapter:
-    """A trained adapter: its folder, its training curve, the data set that it was trained on, what its prompts tell."""
+    """A trained adapter.
 
-    folder: Path
+    Attributes:
+        folder: None of one that is not here, whose answers are published: it is known by its ``digest``.
+        curve: of its training. trained_on: the data set. tells: what its prompts tell.
+    """
+
+    folder: Path | None
     curve: Curve
     trained_on: str
     tells: tuple[str, ...] = ()
+    digest: str = ""
 
 
 def adapter(
@@ -119,12 +125,39 @@ def which(
     return found[0] if found else None
 
 
+def known(
+    split: Split, show: Callable, made_of: dict, llm: LanguageModel, borrow=None, tuning: str = "paper", **settings
+) -> Adapter | None:
+    """The adapter of the same arguments whose answers are published and whose weights are not; None of others.
+
+    ``published/<dataset>/adapters.json`` lists these by the key of all that they are made of.
+    """
+    wanted = _Wanted(split, made_of, llm, borrow, tuning, AdapterSettings(**settings))
+    listed = {} if fresh() else read_listed(split.data.name)
+    if not (found := listed.get(wanted.key)):
+        return None
+    return Adapter(None, Curve(**found["curve"]), split.data.name, wanted.settings.tells, found["digest"])
+
+
+def listed_path(dataset: str) -> Path:
+    return published_dir() / dataset / "adapters.json"
+
+
+def read_listed(dataset: str) -> dict[str, dict]:
+    """What ``adapters.json`` of a data set lists: by key the ``tuning``, the ``digest``, the ``curve``."""
+    path = listed_path(dataset)
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except ValueError as e:
+        raise InputError(f"{path} is damaged ({e}); `git checkout {path}` brings it back") from e
+
+
 class _Wanted:
     """The adapter that is asked for.
 
     Attributes:
         inputs: all that it is made of.
-        folder: where it lies once it is trained. checkpoint: the key of its training's, in the LLM's cache.
+        key: of these. folder: where it lies once it is trained. checkpoint: the key of its training's, in the LLM's cache.
     """
 
     def __init__(self, split: Split, made_of: dict, llm: LanguageModel, borrow: str | None, tuning: str, settings):
@@ -133,9 +166,9 @@ class _Wanted:
         inputs = dict(step="adapter", version=VERSION, data=split.data.hash, split=digest_of(split), made_of=made_of)
         # as it is read again
         self.inputs = json.loads(json.dumps(inputs | dict(model=llm.weights) | asdict(settings)))
-        key = key_of(**self.inputs)
-        self.folder = data_dir() / ("adapters-fresh" if fresh() else "adapters") / key[:16]
-        self.checkpoint = key_of(checkpoint=key)
+        self.key = key_of(**self.inputs)
+        self.folder = data_dir() / ("adapters-fresh" if fresh() else "adapters") / self.key[:16]
+        self.checkpoint = key_of(checkpoint=self.key)
 
     def found(self) -> tuple[Path, str] | None:
         """An adapter that needn't be trained, and the data set that it was trained on."""

@@ -6,6 +6,7 @@ from ..pipeline import FULL, METHOD, Choice
 from ..readers.base import READERS
 from ..readers.conventional import MODELS
 from ..retrieval.selectors import SELECTORS
+from . import experiments
 
 # --- notebook 05: every reader ------------------------------------------------------------------
 
@@ -34,14 +35,15 @@ FAST = {
     **TREES,
 }
 RALLREC = "LLM, RALLRec"
-# the paper's table 1, through the LLM, and what a careful reader wants beside it
+LEARNED = "LLM, learned reranker (ours)"
 LLM = {
-    "LLM, untuned": METHOD.read_by("zero-shot"),
-    "LLM, last K": Choice(selector="recent", reader="llm"),
-    "LLM, text retrieval (ReLLa)": Choice("title", "high", "llm"),
-    "LLM, Hybrid-Score": Choice("hybrid", "high", "llm"),
-    RALLREC: METHOD.read_by("llm"),
-    "LLM, learned reranker (ours)": Choice(selector="learned", reader="llm"),
+    "LLM, untuned": experiments.UNTUNED,
+    "LLM, last K": experiments.LAST_K,
+    "LLM, text retrieval (ReLLa)": experiments.RELLA,
+    "LLM, Hybrid-Score": experiments.HYBRID,
+    RALLREC: experiments.RALLREC,
+    LEARNED: Choice(selector="learned", reader="llm"),
+    "LLM, RALLRec, tuned as ours": METHOD.read_by("llm, ours"),
 }
 FULL_METHOD = "LLM + LightGBM, learned reranker (ours)"
 ASKED = LLM | {
@@ -51,28 +53,21 @@ ASKED = LLM | {
 }
 ASIDE = ("global mean", "vote, title (ReLLa)")  # not beside the LLM in the main table
 
-# the paper's table 3, and figure 4: parts of the tuning taken away
-TUNED = {
-    RALLREC: METHOD.read_by("llm"),
-    "without data augmentation": METHOD.read_by("llm, no augmentation"),
-    "without retrieval (tuned on recent, last K)": Choice(selector="recent", reader="llm, tuned on recent"),
-    "without tuning": METHOD.read_by("zero-shot"),
-    "without retrieval at inference only (last K)": Choice(selector="recent", reader="llm"),
-    "tuned as ours": METHOD.read_by("llm, ours"),
-}
-# the paper's figure 4: two tunings, four ways to show items
-SHOWN_AS = {
-    "Recent": Choice(selector="recent"),
-    "HybRet": Choice("hybrid", "high"),
-    "MixEmb": Choice(selector="high"),
-    "ReRank": METHOD,
-}
-TUNED_ON = {"tuned on recent": "llm, tuned on recent", "RAG-enhanced tuning": "llm"}
-FIGURE_4 = {
-    f"{tuned} / {shown}": choice.read_by(reader)
-    for tuned, reader in TUNED_ON.items()
-    for shown, choice in SHOWN_AS.items()
-}
+
+def prompt_study(k: int) -> dict[str, tuple[Choice, str, tuple[str, ...]]]:
+    """Prompts that are compared on validation samples: by label the choice, the kind of prompt, what its lines tell."""
+    method = Choice(k=k)
+    return {
+        "labelled, titles": (method, "labelled", ()),
+        "the paper's prompt": (method, "paper", ()),
+        "with profile": (method, "labelled", ("profile",)),
+        "with category": (method, "labelled", ("category",)),
+        "with statistics": (method, "labelled", ("statistics",)),
+        "with statistics, short lines": (method, "labelled", ("statistics", "short")),
+        "with statistics, last K": (Choice(selector="recent", k=k), "labelled", ("statistics",)),
+        f"with statistics, K = {2 * k}": (Choice(k=2 * k), "labelled", ("statistics",)),
+    }
+
 
 # what `claims.claim` compares beside the paper's own claims (`study.claims`): a claim, its two rows; each changes one
 # thing, which stands in brackets
@@ -89,14 +84,6 @@ CLAIMS = (
 
 # --- notebook 06: one thing changed -------------------------------------------------------------
 
-# the paper's table 4
-TABLE_4 = {
-    FULL: METHOD,
-    "text": Choice("text", "high"),
-    "id (LightGCN)": Choice("colla", "high"),
-    "concatenation": Choice("concatenation", "high"),
-    "with alignment, no reranking": Choice(selector="high"),
-}
 # whose each step is: the paper's is replaced by another's; and the other choice where the paper is silent
 VARIANTS = {
     FULL: METHOD,
@@ -125,14 +112,6 @@ OVER_K = {
     "LightGCN": Choice("colla", "high"),
     "last K": Choice(selector="recent"),
 }
-# the paper's figure 3
-FIGURE_3 = {
-    "Ours": METHOD.read_by("llm"),
-    "w/o ReR": Choice(selector="high", reader="llm"),
-    "ReLLa": Choice("title", "high", "llm"),
-    "Zero-shot": METHOD.read_by("zero-shot"),
-}
-FIGURE_3_K = (5, 10, 15, 20, 25, 30)
 ALPHAS = (0, 0.2, 1 / 3, 1 / 2, 2 / 3, 4 / 5, 0.9, 1)
 WEIGHTS = ((1, 1, 1), (2, 1, 1), (1, 2, 1), (1, 1, 2), (1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 1, 1), (1, 1, 0), (1, 0, 1))
 LAYERS = (0, 1, 2, 3)
