@@ -64,10 +64,8 @@ PROFILES = {
         learning_rates=(1e-3, 3e-3),
         seeds=3,
         lightgcn=dict(dimensions=64, layers=2, decay=0.01),
-        alignment=dict(dimensions=64),
-        adapter=dict(
-            sequences=448, valid_sequences=32, k=15, orders=("recent", "rerank", "learned"), tells=("statistics",)
-        ),
+        alignment=dict(),
+        adapter=dict(sequences=448, valid_sequences=32, k=15, tells=("statistics",)),
         released_epochs=120,
         borrow="ml-100k",
     ),
@@ -87,9 +85,8 @@ PROFILES = {
         learning_rates=(1e-3, 3e-3),
         seeds=3,
         lightgcn=dict(dimensions=128, layers=3, learning_rate=1e-3, epochs=1000, patience=20),
-        alignment=dict(dimensions=128),
-        adapter=dict(sequences=8192, valid_sequences=512, batch=32, k=30, tells=("statistics",))
-        | dict(orders=("high", "sequential", "recent", "learned")),
+        alignment=dict(hidden=512),
+        adapter=dict(sequences=8192, valid_sequences=512, batch=32, k=30, tells=("statistics",)),
     ),
     # the package's own tests
     "smoke": Profile(
@@ -107,14 +104,13 @@ PROFILES = {
         learning_rates=(1e-2,),
         seeds=2,
         lightgcn=dict(dimensions=16, layers=2, epochs=40),
-        alignment=dict(dimensions=16, epochs=40, batch=64),
+        alignment=dict(hidden=32, epochs=20),
         adapter=dict(
             sequences=18,
             valid_sequences=8,
             batch=4,
             k=3,
             checks=2,
-            orders=("recent", "rerank", "learned"),
             tells=("statistics",),
         ),
     ),

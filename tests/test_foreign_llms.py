@@ -434,7 +434,7 @@ def test_names_are_resolved(folder, tmp_path, monkeypatch):
 def test_a_path_that_leads_nowhere(name, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(rr.InputError, match=r"LLM .*: /.* is no folder; valid are: smollm2-135m, tiny-random"):
+    with pytest.raises(rr.InputError, match=r"LLM .*: /.* is no folder; valid are: smollm2-135m, gemma3-270m, tiny"):
         rr.language_model(name)
 
 

@@ -203,8 +203,8 @@ def test_the_repositorys_overview_is_that_of_its_reference_runs():
 
 
 def test_a_claim_in_words():
-    verdicts = pd.Series({"a": "can't be told", "b": "holds", "c": "holds", "d": "holds"})
-    assert said(verdicts) == "holds on b, c and d; can't be told at this sample size on a"
+    verdicts = pd.Series({"a": "inconclusive", "b": "holds", "c": "holds", "d": "holds"})
+    assert said(verdicts) == "holds on b, c and d; inconclusive at this sample size on a"
     assert said(pd.Series({"a": "does not hold"})) == "does not hold on a"
 
 

@@ -370,10 +370,12 @@ def test_fetch_tells_what_reading_mended(own, capsys):
 def test_make_hands_every_setting_on():
     """Blanks and paths included; the Makefile decides nothing itself."""
     given = ["LLM=my models/one", "DATASETS='my ratings' ../other/", "EXTRA=my file.py", "PROFILE=smoke", "SEED=3"]
+    given += ["READER=my models/two"]
     said = subprocess.run(
         ["make", "-n", "runs", f"PYTHON={sys.executable}", *given], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
-    options = "--llm 'my models/one' --profile smoke --seed 3 --extra 'my file.py' -- 'my ratings' ../other/"
+    options = "--llm 'my models/one' --profile smoke --seed 3 --reader 'my models/two' --extra 'my file.py' --"
+    options += " 'my ratings' ../other/"
     assert f"-m rallrec plan {options}\n" in said
     assert f"-m rallrec all {options}\n" in said
 

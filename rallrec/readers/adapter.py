@@ -49,6 +49,7 @@ def adapter(
     made_of: dict,
     llm: LanguageModel,
     borrow: str | None = None,
+    tuning: str = "paper",
     **settings,
 ) -> Adapter:
     """The reader's adapter: published, trained before, or trained now.
@@ -69,15 +70,16 @@ def adapter(
             made for this very model and none of this data set's own is there. Not if it may have been trained on what
             is tested here: it was made of these data, divided otherwise, or more than half of the items of one of the
             two data sets are the other's, too (see `overlap`).
+        tuning: its name (see `pipeline.TUNINGS`), by which a published one is found.
         settings: those of `AdapterSettings`.
 
     Raises:
         InputError: an adapter that has to be trained for a model on a server, or can't be (too few samples for a
             batch, no space, a loss that is no number).
     """
-    wanted = _Wanted(split, made_of, llm, borrow, AdapterSettings(**settings))
+    wanted = _Wanted(split, made_of, llm, borrow, tuning, AdapterSettings(**settings))
     s, name, folder = wanted.settings, split.data.name, wanted.folder
-    processes = Processes(on_cpu=not isinstance(llm, LocalModel) or llm.model.device.type == "cpu")
+    processes = Processes(on_cpu=not isinstance(llm, LocalModel) or llm.device.type == "cpu")
     if there := processes.of_the_first(wanted.found):
         return _adapter(*there)
     if not isinstance(llm, LocalModel):
@@ -109,10 +111,11 @@ def which(
     made_of: dict,
     llm: LanguageModel,
     borrow: str | None = None,
+    tuning: str = "paper",
     **settings,
 ) -> Path | None:
     """The folder of the adapter that `adapter` gives for the same arguments; None where it would train one."""
-    found = _Wanted(split, made_of, llm, borrow, AdapterSettings(**settings)).found()
+    found = _Wanted(split, made_of, llm, borrow, tuning, AdapterSettings(**settings)).found()
     return found[0] if found else None
 
 
@@ -124,8 +127,9 @@ class _Wanted:
         folder: where it lies once it is trained. checkpoint: the key of its training's, in the LLM's cache.
     """
 
-    def __init__(self, split: Split, made_of: dict, llm: LanguageModel, borrow: str | None, settings: AdapterSettings):
+    def __init__(self, split: Split, made_of: dict, llm: LanguageModel, borrow: str | None, tuning: str, settings):
         self.data, self.llm, self.borrow, self.settings = split.data, llm, borrow, settings
+        self.published = "adapter" if tuning == "paper" else f"adapter-{tuning.replace(' ', '-')}"
         inputs = dict(step="adapter", version=VERSION, data=split.data.hash, split=digest_of(split), made_of=made_of)
         # as it is read again
         self.inputs = json.loads(json.dumps(inputs | dict(model=llm.weights) | asdict(settings)))
@@ -136,11 +140,11 @@ class _Wanted:
     def found(self) -> tuple[Path, str] | None:
         """An adapter that needn't be trained, and the data set that it was trained on."""
         name = self.data.name
-        for own in (self.folder,) if fresh() else (published_dir() / name / "adapter", self.folder):
+        for own in (self.folder,) if fresh() else (published_dir() / name / self.published, self.folder):
             if (record := _read(own)) and _is_of(record["inputs"], self.inputs, self.llm):
                 return own, name
         if self.borrow not in (None, name):
-            lent = published_dir() / self.borrow / "adapter"
+            lent = published_dir() / self.borrow / self.published
             if (record := _read(lent)) and self._may_take(record):
                 return lent, self.borrow
         return None

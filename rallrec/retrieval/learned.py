@@ -1,6 +1,6 @@
 """A learned reranker: which items of a history agree with the target's label?
 
-The paper reranks by a rule (recency). LightGBM's lambdarank learns from training samples instead: a
+The paper reranks by a rule (section 2.4). LightGBM's lambdarank learns from training samples instead: a
 group is one sample's history, and an item of it is relevant if the user's opinion of it is that of the target.
 
 The ranker does not read how the user rated an item. If it does, it shows liked items beside targets that
@@ -18,11 +18,11 @@ from ..data.split import Samples, Split
 from ..infra.cache import digest
 from ..infra.errors import InputError, at_least
 from .retrieve import Representation, Shown, columns_for, retrieve, similarities
-from .selectors import rerank, selector
+from .selectors import released, selector
 
 BLOCK = 10_000  # samples whose candidates are in memory at once
 KEPT = 4  # sets of samples whose ranking is kept
-COMPARED = ("title", "text", "colla", "mix3")  # representations whose similarity the ranker reads
+COMPARED = ("title", "description", "colla", "mixture")  # representations whose similarity the ranker reads
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +138,7 @@ def _learned(study, samples: Samples, items, k: int) -> Shown:
 
 
 def _candidates(samples: Samples, proposes: Representation, pool: int) -> Shown:
-    return rerank(retrieve(samples, proposes, pool), k=pool)
+    return released(retrieve(samples, proposes, pool), k=pool)
 
 
 def _features(split: Split, shown: Shown, compared: dict[str, Representation]) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from ..evaluation.metrics import interval
 
 WIDTH = 6.3  # inches: the text width of a printed page
-VERDICTS = {"holds": "C2", "can't be told": "0.6", "does not hold": "C3"}
+VERDICTS = {"holds": "C2", "inconclusive": "0.6", "does not hold": "C3"}
 MARKERS = "osD^vPX"
 CALENDAR = -62_000_000_000, 253_000_000_000  # seconds since 1970 that matplotlib has dates for, and a margin
 
@@ -275,7 +275,7 @@ def with_intervals(table: pd.DataFrame, metrics: dict[str, str], label: str = "m
         return interval(row[m], row[f"{m}_low"], row[f"{m}_high"], "+" if m == "difference" else "")
 
     columns = {name: [cell(row, m) for _, row in table.iterrows()] for m, name in metrics.items()}
-    counts = {"samples": [f"{n:,}" for n in table["n"]]} if "n" in table else {}
+    counts = {name: [f"{n:,}" for n in table[of]] for name, of in (("samples", "n"), ("users", "users")) if of in table}
     return pd.DataFrame({label: table[label].to_list()} | columns | counts)
 
 

@@ -104,12 +104,12 @@ def made_by(place: str) -> pd.DataFrame:
 
 
 def said(verdicts: pd.Series) -> str:
-    """A claim's verdicts, by data set, as a sentence: ``holds on a and b; can't be told … on c``."""
+    """A claim's verdicts, by data set, as a sentence: ``holds on a and b; inconclusive … on c``."""
     parts = []
     for verdict in figures.VERDICTS:
         if names := verdicts.index[verdicts == verdict].tolist():
             where = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
-            size = " at this sample size" if verdict == "can't be told" else ""
+            size = " at this sample size" if verdict == "inconclusive" else ""
             parts.append(f"{verdict}{size} on {where}")
     return "; ".join(parts)
 
