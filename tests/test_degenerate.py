@@ -434,7 +434,7 @@ def nonsense(split, embedding):
     yield "profile", lambda: rr.Study.of("tiny", "no such LLM", "huge")
     yield "n_asked", lambda: rr.Study(split, None, LEAST, n_asked=0)
     yield "temperature", lambda: rr.reason(shown, None, temperature=NAN)
-    yield "hint", lambda: rr.reason(shown, None, hints=bad)
+    yield "opinions", lambda: rr.reason(shown, None, opinions=bad)
 
 
 def test_nonsense_is_said_in_one_line(tiny_split, embedding):
