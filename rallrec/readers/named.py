@@ -52,6 +52,7 @@ class LLM(Reader):
 
     def score(self, study, shown: Shown) -> np.ndarray:
         llm, details = study.adapted
+        llm.asked |= {key: (step, "trained") for key, step in study.trained.items()}
         return recommend(shown, llm if self.adapted else study.llm, details=details)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..infra.errors import InputError, at_least, within
 from ..infra.registry import Registry
-from ..retrieval.retrieve import Representation, matrix
+from ..retrieval.retrieve import Representation, matrix, norms
 
 
 def principal_components(x: np.ndarray, n: int = 128) -> np.ndarray:
@@ -27,7 +27,7 @@ def principal_components(x: np.ndarray, n: int = 128) -> np.ndarray:
 
 def scaled(x: np.ndarray) -> np.ndarray:
     """Rows divided by the largest row norm, so that parts of a mixture weigh alike."""
-    return x / max(np.linalg.norm(x, axis=1).max(), np.finfo(np.float32).tiny)
+    return x / max(norms(x).max(), np.finfo(np.float32).tiny)
 
 
 def mix(

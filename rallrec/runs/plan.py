@@ -191,7 +191,8 @@ class DataSetPlan:
         size, n_test, n_valid = self.size, len(self.split.test), len(self.split.valid)
         log = asked_path(self.place, notebook)
         if log.exists() and self.llm and not self._asks_anew(notebook):
-            keys = [line.split()[0] for line in log.read_text("ascii").splitlines()]
+            asked = [line.split() for line in log.read_text("ascii").splitlines()]
+            keys = [key for key, _, verb in asked if verb != "trained"]
             n = sum(answer is None for answer in self.llm.cache.get(keys))
         elif self.is_published:
             n = 0
