@@ -16,6 +16,7 @@ import pandas as pd
 from .data.loading import load
 from .data.split import Samples, Split, split
 from .evaluation.metrics import auc, results_table
+from .infra.cache import default_cache, noting
 from .infra.errors import InputError, at_least, one_of, within
 from .llm.base import LanguageModel
 from .llm.known import known_adapter
@@ -29,7 +30,7 @@ from .readers.prompts import Details
 from .readers.vote import vote
 from .representations.alignment import STOPS, TWO_SIDED, train_alignment
 from .representations.lightgcn import EDGES, MOST_LAYERS, train_lightgcn
-from .representations.mixture import REPRESENTATIONS, Recipe, text, weights_of_parts
+from .representations.mixture import REPRESENTATIONS, Recipe, principal_components, text, weights_of_parts
 from .representations.text import describe, plain
 from .retrieval.learned import COMPARED, LearnedReranker, learn_reranker
 from .retrieval.retrieve import Representation, Shown, retrieve, shifted
@@ -91,9 +92,9 @@ class Choice:
                 within(name, getattr(self, name), 0, 1)
         if self.beta is not None:
             within("beta", self.beta, 0, above=True)
-        for name, known in (("both", BOTH), ("order", ORDERS)):
+        for name, valid in (("both", BOTH), ("order", ORDERS)):
             if getattr(self, name) is not None:
-                one_of(name, getattr(self, name), known)
+                one_of(name, getattr(self, name), valid)
         if self.weights is not None:
             object.__setattr__(self, "weights", weights_of_parts(self.weights))
         if self.layers is not None:
@@ -171,6 +172,7 @@ class Study:
     _kept: dict[Hashable, object] = field(default_factory=dict, repr=False)
     _retrieved: dict[Hashable, Shown] = field(default_factory=dict, repr=False)
     _used: set[str] = field(default_factory=set, repr=False)  # parts asked for, see `items`
+    _trained: dict[str, str] = field(default_factory=dict, repr=False)  # see `trained`
 
     def __post_init__(self):
         at_least("seed", self.seed, 0)
@@ -214,8 +216,17 @@ class Study:
         self._used.add(name)
         if name not in self.parts:
             shared = self.base is not None and name not in self.differs
-            self.parts[name] = self.base[name] if shared else STEPS[name](self)
+            with noting(self._trained):
+                self.parts[name] = self.base[name] if shared else STEPS[name](self)
         return self.parts[name]
+
+    @property
+    def trained(self) -> dict[str, str]:
+        """What was trained until now of all that is shown: the key in the cache, and the step (``lightgcn`` …).
+
+        The keys hold all that a training was made of, so two processors that have the same keys ask an LLM the same.
+        """
+        return (self.base.trained if self.base else {}) | self._trained
 
     def representation(self, name: str, weights: Sequence[float] | None = None) -> Representation:
         """A representation by its name.
@@ -269,7 +280,7 @@ class Study:
 
     def changed(self, size: Profile, differs: tuple[str, ...], **others) -> "Study":
         """A variant of other sizes, which makes the parts ``differs`` anew and shares all else, the adapter, too."""
-        given = dict(size=size, base=self, differs=differs, parts={}, _kept={}, _retrieved={}, _used=set())
+        given = dict(size=size, base=self, differs=differs, parts={}, _kept={}, _retrieved={}, _used=set(), _trained={})
         return replace(self, **given | others)
 
     def items(self, choice: Choice) -> Representation:
@@ -311,7 +322,8 @@ class Study:
         if self.base is not None:
             return self.base.ranker
         compared = {name: self.representation(name) for name in COMPARED}
-        return learn_reranker(self.split, self.method, compared, self.size.llm_k, seed=self.seed)
+        with noting(self._trained):
+            return learn_reranker(self.split, self.method, compared, self.size.llm_k, seed=self.seed)
 
     def retrieve(self, samples: Samples, items: Representation, k: int) -> Shown:
         """`retrieve.retrieve`; what it found for all test or validation samples is kept for any K."""
@@ -543,6 +555,11 @@ def _ssl(study: Study, text: np.ndarray, **others) -> np.ndarray:
     return train_alignment(text, study["colla"], study.warm, **settings).ssl
 
 
+def _reduced(text: np.ndarray) -> np.ndarray:
+    """Kept like a training: another processor rounds the decomposition otherwise."""
+    return default_cache().arrays(dict(step="reduction", text=text), lambda: dict(x=principal_components(text)))["x"]
+
+
 def _colla(study: Study) -> np.ndarray:
     return train_lightgcn(study.split, **study.size.lightgcn, seed=study.seed, device=study.device).items
 
@@ -552,6 +569,8 @@ STEPS: dict[str, Callable[[Study], np.ndarray]] = {
     "title": lambda study: study.llm.embed(plain(study.split.data)),
     "description": lambda study: study.llm.embed(describe(study.split.data, study.llm)),
     "text": lambda study: text(study["title"], study["description"]),
+    "reduced text": lambda study: _reduced(study["text"]),
+    "reduced description": lambda study: _reduced(study["description"]),
     "colla": _colla,
     "ssl": lambda study: _ssl(study, study["text"]),
     "ssl of the title": lambda study: _ssl(study, study["title"]),

@@ -31,7 +31,8 @@ class LanguageModel:
         notes: what it is asked otherwise than its files would have it, a sentence each.
         paid: answers that did not come from the cache.
         asked: what `choose` and `sample` were asked, in order: an answer's key in the cache, its number format, and
-            the verb. A model and those that `adapted` makes of it share one.
+            the verb; and the trainings that prompts were made with: key, step, ``trained``. A model and those that
+            `adapted` makes of it share one.
     """
 
     name: str

@@ -157,7 +157,8 @@ class _Wanted:
 
     Attributes:
         inputs: all that it is made of.
-        key: of these. folder: where it lies once it is trained. checkpoint: the key of its training's, in the LLM's cache.
+        key: of these. folder: where it lies once it is trained. checkpoint: the key of its training's, in the LLM's
+            cache.
     """
 
     def __init__(self, split: Split, made_of: dict, llm: LanguageModel, borrow: str | None, tuning: str, settings):

@@ -52,6 +52,7 @@ class LLM(Reader):
 
     def score(self, study, shown: Shown) -> np.ndarray:
         llm = study.reader if self.tuning is None else study.adapted(self.tuning)
+        llm.asked |= {key: (step, "trained") for key, step in study.trained.items()}
         return recommend(shown, llm, details=study.details)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..infra.errors import InputError, at_least, within
 from ..infra.registry import Registry
-from ..retrieval.retrieve import Representation, matrix
+from ..retrieval.retrieve import Representation, matrix, norms, unit
 
 
 def principal_components(x: np.ndarray, n: int = 128) -> np.ndarray:
@@ -29,15 +29,9 @@ def principal_components(x: np.ndarray, n: int = 128) -> np.ndarray:
         return PCA(n, svd_solver="full").fit_transform(x.astype(np.float64)).astype(np.float32)
 
 
-def unit(x: np.ndarray) -> np.ndarray:
-    """Each row at unit length; zero rows stay zero."""
-    norm = np.linalg.norm(x, axis=1, keepdims=True)
-    return (x / np.where(norm > 0, norm, 1)).astype(np.float32)
-
-
 def scaled(x: np.ndarray) -> np.ndarray:
     """Rows divided by the largest row norm (released code)."""
-    return x / max(np.linalg.norm(x, axis=1).max(), np.finfo(np.float32).tiny)
+    return x / max(norms(x).max(), np.finfo(np.float32).tiny)
 
 
 def text(title: np.ndarray, description: np.ndarray) -> np.ndarray:
@@ -189,7 +183,7 @@ def _mixture_two_sided(study):
 
 @representation("mixture, principal components")
 def _mixture_principal_components(study):
-    return weighed([principal_components(study["text"]), study["colla"], study["ssl"]], scale=scaled)
+    return weighed([study["reduced text"], study["colla"], study["ssl"]], scale=scaled)
 
 
 @representation("mix2")
@@ -199,8 +193,7 @@ def _mix2(study):
 
 @representation("mix3")
 def _mix3(study, weights=None):
-    reduced = principal_components(study["description"])
-    return weighed([reduced, study["colla"], study["ssl of the description"]], weights, scaled)
+    return weighed([study["reduced description"], study["colla"], study["ssl of the description"]], weights, scaled)
 
 
 def represent(kind: str, title: np.ndarray, description: np.ndarray, colla: np.ndarray, ssl: np.ndarray):

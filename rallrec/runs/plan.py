@@ -201,7 +201,7 @@ class DataSetPlan:
         """The training of the adapter, as so many passes over prompts."""
         s = self.size.adapter
         reads = {"reader": self.reader} if self.of.reader else {}
-        if self.llm and self.reader and Study(self.split, self.llm, self.size, self.of.seed, **reads).adapter_at_hand:
+        if self.llm and self.reader and Study(self.split, self.llm, self.size, self.of.seed, **reads).adapter_at_hand():
             return None
         cost = PASSES * s["k"] / self.size.llm_k
         return self._of_the_reader("prompts to train an adapter on", s["sequences"], "answer", cost)
@@ -211,7 +211,8 @@ class DataSetPlan:
         size, n_test, n_valid = self.size, len(self.split.test), len(self.split.valid)
         log = asked_path(self.place, notebook)
         if log.exists() and self.reader and not self._asks_anew(notebook):
-            keys = [line.split()[0] for line in log.read_text("ascii").splitlines()]
+            asked = [line.split() for line in log.read_text("ascii").splitlines()]
+            keys = [key for key, _, verb in asked if verb != "trained"]
             n = sum(answer is None for answer in self.reader.cache.get(keys))
         elif self.is_published:
             n = 0
