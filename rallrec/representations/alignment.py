@@ -28,8 +28,9 @@ class Alignment:
     """Aligned embeddings.
 
     Attributes:
-        ssl: float32 [n_items, d], unit rows, kept (and so rounded) in half precision: ``MLP(e_text)``. With ``sides="both"`` the mean of both projections, or
-            the text's alone where an item has no collaborative embedding worth the name.
+        ssl: float32 [n_items, d], unit rows, kept (and so rounded) in half precision: ``MLP(e_text)``. With
+            ``sides="both"`` the mean of both projections, or the text's alone where an item has no collaborative
+            embedding worth the name.
         epoch, loss, match: the curve of a training without a tenth of the items, on these, [n_checks]: the loss in
             nats, and the share of them whose own text is the nearest of all held-out texts to their collaborative
             embedding. It ends some checks after the lowest loss.
