@@ -28,8 +28,9 @@ class Alignment:
     """Aligned embeddings.
 
     Attributes:
-        ssl: float32 [n_items, d], unit rows: ``MLP(e_text)``. With ``sides="both"`` the mean of both projections, or
-            the text's alone where an item has no collaborative embedding worth the name.
+        ssl: float32 [n_items, d], unit rows, kept (and so rounded) in half precision: ``MLP(e_text)``. With
+            ``sides="both"`` the mean of both projections, or the text's alone where an item has no collaborative
+            embedding worth the name.
         epoch, loss, match: the curve of a training without a tenth of the items, on these, [n_checks]: the loss in
             nats, and the share of them whose own text is the nearest of all held-out texts to their collaborative
             embedding. It ends some checks after the lowest loss.
@@ -133,7 +134,8 @@ def train_alignment(
         raise InputError(f"text, colla and warm have {len(text)}, {len(colla)} and {len(warm)} rows; give one an item")
     inputs = dict(step="alignment", code=code_of(__file__), text=text, colla=colla, warm=warm, **asdict(s))
     # not the device: all draws are made on the CPU, so that devices differ in rounding only, as processors do
-    return Alignment(**(cache or default_cache()).arrays(inputs, lambda: _made(text, colla, warm, s, device)))
+    made = (cache or default_cache()).arrays(inputs, lambda: _made(text, colla, warm, s, device))
+    return Alignment(**made | dict(ssl=made["ssl"].astype(np.float32)))
 
 
 def alignment_loss(a: torch.Tensor, b: torch.Tensor, temperature: float = 1.0, rows=None) -> torch.Tensor:
@@ -169,7 +171,7 @@ def _made(text: np.ndarray, colla: np.ndarray, warm: np.ndarray, s: AlignmentSet
         f = np.where(warm[:, None], f + g, f)
     ssl = f / np.maximum(np.linalg.norm(f, axis=1, keepdims=True), 1e-12)
     epoch, loss, match = np.array(curve).T
-    return dict(ssl=ssl.astype(np.float32), epoch=epoch.astype(np.int64), loss=loss, match=match)
+    return dict(ssl=ssl.astype(np.float16), epoch=epoch.astype(np.int64), loss=loss, match=match)
 
 
 def _loss_of(f: torch.Tensor, g: torch.Tensor, s: AlignmentSettings, n: int) -> float:
