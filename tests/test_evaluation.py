@@ -124,6 +124,16 @@ def test_bootstrap_draws_whole_users():
     assert (drawn.sum(1) == 3).all()
 
 
+def test_a_prediction_judged_on_some_rows_is_compared_with_the_other_on_all(tiny_split):
+    samples = tiny_split.train
+    p = np.random.default_rng(0).random(len(samples)) * 0.5 + samples.liked * 0.3
+    rows = np.arange(len(samples)) < 200
+    e = rr.compare(samples, p, p, rows)["auc"]
+    assert e.value == pytest.approx(auc(samples.liked[rows], p[rows]) - auc(samples.liked, p))
+    assert e.low < e.value < e.high
+    assert e.users == len(np.unique(samples.user))
+
+
 def test_interval_holds_the_value_and_narrows_with_users(tiny_split):
     samples = tiny_split.train
     p = np.clip(samples.liked * 0.4 + np.random.default_rng(0).random(len(samples)) * 0.6, 0, 1)
@@ -196,8 +206,9 @@ def test_adjusted_p_values():
     p = [0.01, 0.04, 0.03, 0.005]
     assert adjusted(p).tolist() == pytest.approx(false_discovery_control(p).tolist())
     assert adjusted(p).tolist() == pytest.approx([0.02, 0.04, 0.04, 0.02])  # by hand: p n / rank, made monotone
-    with_none = adjusted([p[0], np.nan, *p[1:]])
+    with_none = adjusted([p[0], np.nan, *p[1:], 1.0])
     assert np.isnan(with_none[1])
+    assert with_none[5] == 1
     assert with_none[[0, 2, 3, 4]].tolist() == adjusted(p).tolist()
     assert np.isnan(adjusted([np.nan])).all()
     assert len(adjusted([])) == 0

@@ -103,16 +103,17 @@ def adjusted(p_values: Sequence[float]) -> np.ndarray:
     that are independent or, as differences to one baseline are, positively dependent.
 
     Args:
-        p_values: of one family, such as all claims of a table. NaN (not measured) stays NaN and does not count.
+        p_values: of one family, such as all claims of a table. NaN (not measured) and 1 (identical predictions) stay
+            and do not count: nothing was tested.
 
     Example:
-        >>> adjusted([0.01, 0.04, float("nan")]).tolist()
-        [0.02, 0.04, nan]
+        >>> adjusted([0.01, 0.04, float("nan"), 1.0]).tolist()
+        [0.02, 0.04, nan, 1.0]
     """
-    p = np.asarray(p_values, float)
-    known, out = ~np.isnan(p), np.full(p.shape, np.nan)
-    if known.any():
-        out[known] = stats.false_discovery_control(p[known])
+    out = np.array(p_values, float)
+    tested = out < 1
+    if tested.any():
+        out[tested] = stats.false_discovery_control(out[tested])
     return out
 
 
@@ -164,6 +165,8 @@ def compare(
     samples: Samples,
     p: np.ndarray,
     other: np.ndarray,
+    rows: np.ndarray | None = None,
+    other_rows: np.ndarray | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
     same_training: bool = False,
@@ -175,6 +178,7 @@ def compare(
 
     Args:
         p, other: as for `evaluate`. Where both are of several trainings, a replicate draws one of each.
+        rows, other_rows: bool [n_samples], where ``p`` and where ``other`` is judged; by default everywhere.
         same_training: whether ``p[i]`` and ``other[i]`` are of one training, and drawn together: one adapter, two
             prompts. Otherwise they are drawn independently.
 
@@ -182,7 +186,8 @@ def compare(
         InputError: as for `evaluate`; of one training, but not of as many.
     """
     user, drawn = resampled_users(samples.user, resamples, seed)
-    a, b = _judged(samples, p, user, drawn), _judged(samples, other, user, drawn, stream=0 if same_training else 1)
+    a = _judged(samples, p, user, drawn, rows=rows)
+    b = _judged(samples, other, user, drawn, 0 if same_training else 1, other_rows)
     if same_training and len(a.p) != len(b.p):
         raise InputError(f"p is of {len(a.p)} trainings, other of {len(b.p)}; the same trainings give as many of each")
     return {m: a.minus(b, m) for m in METRICS}
@@ -303,7 +308,7 @@ class _Judged:
 
     @property
     def users(self) -> int:
-        return int(self.user.max()) + 1
+        return len(np.unique(self.user))
 
     @property
     def floor(self) -> float:
@@ -318,18 +323,23 @@ class _Judged:
         return made | {"accuracy": _exact_where_rare(made["accuracy"], self.user, right)}
 
     def minus(self, other: "_Judged", metric: str) -> Estimate:
-        made = difference(self.values(metric) - other.values(metric), self.users)
+        made = difference(self.values(metric) - other.values(metric), len(np.union1d(self.user, other.user)))
         if made.identical and not np.array_equal(self.p, other.p):
             return Estimate(made.value, np.nan, np.nan, np.nan, made.users)
         return made
 
 
-def _judged(samples: Samples, p, user: np.ndarray, drawn: np.ndarray, stream: int = 0) -> _Judged:
+def _judged(
+    samples: Samples, p, user: np.ndarray, drawn: np.ndarray, stream: int = 0, rows: np.ndarray | None = None
+) -> _Judged:
     """``stream``: of the random numbers that draw the trainings, so that those of two predictions are independent."""
-    p = _probabilities(samples, p)
-    each = [metrics_of(samples.liked, one, user, drawn) for one in p]
+    rows = np.ones(len(samples), bool) if rows is None else np.asarray(rows)
+    if rows.dtype != bool or rows.shape != (len(samples),):
+        raise InputError(f"rows are {rows.dtype} {rows.shape}; {len(samples)} samples need a truth value each")
+    p, liked, user = _probabilities(samples, p)[:, rows], samples.liked[rows], user[rows]
+    each = [metrics_of(liked, one, user, drawn) for one in p]
     of = np.random.default_rng(stream).integers(0, len(p), len(drawn) - 1)
-    return _Judged(p, samples.liked, user, {m: np.stack([made[m] for made in each]) for m in METRICS}, of)
+    return _Judged(p, liked, user, {m: np.stack([made[m] for made in each]) for m in METRICS}, of)
 
 
 def _exact_where_rare(e: Estimate, user: np.ndarray, hit: np.ndarray) -> Estimate:

@@ -121,7 +121,7 @@ def one_sample(study: Study, sample: Samples, choice: Choice) -> OneSample:
         sample: one sample; see `sample_of`.
     """
     data, names = sample.data, np.array(prompts.titles(sample.data))
-    llm, details = study.adapted
+    llm, details = study.adapted(), study.details
     sides, longest = {}, 0
     for name in SELECTORS:
         shown = study.shown(Choice(choice.representation, name, choice.reader, choice.k), sample)
