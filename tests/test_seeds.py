@@ -11,7 +11,7 @@ from rallrec.study import explicit as explicits
 from rallrec.study import seeds
 from rallrec.study.compared import compared, in_words
 
-from .test_ablations import study_of
+from .studies import study_of
 
 
 @pytest.fixture(scope="module")
