@@ -1,10 +1,13 @@
 """Diagrams and tables that explain the method: what they say is what the package does."""
 
+from dataclasses import replace
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 import rallrec as rr
+from rallrec.evaluation.metrics import Estimate
 from rallrec.infra.errors import InputError
 from rallrec.profiles import profile
 from rallrec.runs import diagrams, supplement
@@ -98,3 +101,27 @@ def test_settings_are_those_of_the_profile(step):
 def test_unknown_step_of_the_settings():
     with pytest.raises(InputError, match="step is 'dreams'; it must be one of: description"):
         supplement.settings("dreams", profile("smoke"))
+
+
+@pytest.mark.parametrize(
+    ("difference", "said"),
+    [
+        ((0.2, 0.1, 0.3, 0.01), "+0.200 [+0.100, +0.300], higher"),
+        ((-0.2, -0.3, -0.1, 0.01), "-0.200 [-0.300, -0.100], lower"),
+        ((0.2, -0.1, 0.3, 0.3), "+0.200 [-0.100, +0.300], inconclusive"),
+        ((0.0, 0.0, 0.0, 1.0), "0 (identical predictions)"),
+        ((np.nan, np.nan, np.nan, np.nan), "–"),
+    ],
+)
+def test_a_difference_in_words(difference, said):
+    assert supplement.in_words(Estimate(*difference)) == said
+
+
+def test_sizes_of_the_papers_data_stand_beside_ours(tiny_split):
+    named = replace(tiny_split, data=replace(tiny_split.data, name="ml-1m"))
+    paper = supplement.statistics(named).set_index("quantity").paper
+    assert paper[["users", "items", "samples"]].tolist() == [6040, 3952, 970009]
+    shuffled = replace(tiny_split, data=replace(tiny_split.data, name="bookcrossing", timed=False))
+    table = supplement.statistics(shuffled).set_index("quantity")
+    assert table.paper["ratings"] == 227735
+    assert np.isnan(table.here.iloc[-1])  # no ties where there is no time

@@ -6,7 +6,20 @@ from rallrec import profiles
 from rallrec.evaluation.metrics import auc
 from rallrec.readers import prompts
 from rallrec.readers.reasoning import Reasons, merge
-from rallrec.study.reasons import INJECTED, RECENT, RETRIEVED, ask, by_agreement, by_length, retrieval, table5, windows
+from rallrec.study import paper
+from rallrec.study.reasons import (
+    INJECTED,
+    RECENT,
+    RETRIEVED,
+    ROWS,
+    WITHOUT_REASONS,
+    ask,
+    by_agreement,
+    by_length,
+    retrieval,
+    table5,
+    windows,
+)
 
 N, ANSWERS = 60, 4
 
@@ -61,7 +74,9 @@ def test_samples_whose_answers_agree(samples):
 
 def test_retrieval_against_none(samples):
     answers = {RECENT: answers_of(samples, 0.9), RETRIEVED: answers_of(samples, 0.1, seed=1)}
-    table = retrieval(samples, answers).set_index("method")
+    direct = np.random.default_rng(2).random(N)
+    table = retrieval(samples, answers, direct).set_index("method")
+    assert table.auc[WITHOUT_REASONS] == table.single[WITHOUT_REASONS] == auc(samples.liked, direct)
     assert table.difference[RETRIEVED] == pytest.approx(table.auc[RETRIEVED] - table.auc[RECENT])
     single = np.mean([auc(samples.liked, answers[RECENT].p[:, n]) for n in range(ANSWERS)])
     assert table.single[RECENT] == pytest.approx(single)
@@ -81,7 +96,6 @@ def test_table_5(samples):
     for metric, difference in (("auc", "difference"), ("log_loss", "log_loss_difference")):
         assert table[difference]["both"] == pytest.approx(table[metric]["both"] - table[metric]["neither"])
         assert np.isnan(table[difference]["neither"])
-    assert [name for name in table.paper if name] == ["no KP, no CM", "CM only", "KP only", "KP and CM"]
 
 
 def test_what_is_asked(tiny_split, llm, monkeypatch):
@@ -98,3 +112,15 @@ def test_what_is_asked(tiny_split, llm, monkeypatch):
     again = ask(study, few, np.array([0.6, 0.49, 0.99]), choice)
     assert asked[-1] == told
     assert (again[INJECTED].p == found[INJECTED].p).all()
+
+
+def test_rows_of_the_papers_tables(samples):
+    """Each of RALLRec+'s rows has one of ours beside it."""
+    answers = {name: answers_of(samples, 0.5, seed=n) for n, name in enumerate((RECENT, RETRIEVED, INJECTED))}
+    p = np.full(N, 0.5)
+    for name, ours in (("tables 2 and 3", retrieval(samples, answers, p)), ("table 5", table5(samples, p, answers))):
+        assert list(ROWS[name]) == paper.rows_of(name, paper.PLUS)
+        table = paper.beside(name, "ml-1m", ours, ROWS[name], paper.PLUS)
+        both = table[table.row.isin(ROWS[name])]
+        assert both[["paper", "ours"]].notna().all(axis=None)
+        assert len(both) == 3 * len(ROWS[name])

@@ -1,23 +1,34 @@
-"""Tables of the notebooks that set what is done here beside the paper: data statistics, settings of each step."""
+"""What notebooks show beside the paper: data statistics, settings of each step; and differences in words."""
 
 import numpy as np
 import pandas as pd
 
 from ..data.split import Split
+from ..evaluation.metrics import Estimate, interval
 from ..infra.errors import one_of
 from ..profiles import Profile
 from ..representations.alignment import AlignmentSettings
 from ..representations.lightgcn import LightGCNSettings
 from ..representations.text import MAX_NEW_TOKENS
+from ..study.deviations import DATA
 
-# RALLRec, section 3; what it counts as samples of BookCrossing are ratings, of which each user's last is a target
-PAPER_DATA = {
-    "ml-1m": {"users": 6_040, "items": 3_952, "samples": 970_009},
-    "bookcrossing": {"users": 8_723, "items": 3_547, "ratings": 227_735},
-    "amazon-movies": {"users": 14_386, "items": 5_000, "samples": 141_829},
-}
 STEPS = ("description", "text", "graph", "alignment", "mixture")
 NOT_STATED = "–"
+
+
+def in_words(difference: Estimate) -> str:
+    """A difference with its interval and what follows: *higher*, *lower*, *inconclusive*.
+
+    Example:
+        >>> from rallrec.evaluation.metrics import Estimate
+        >>> from rallrec.runs.supplement import in_words
+        >>> in_words(Estimate(0.02, -0.01, 0.05))
+        '+0.020 [-0.010, +0.050], inconclusive'
+    """
+    written = interval(difference.value, difference.low, difference.high, "+")
+    if np.isnan(difference.value) or difference.identical:
+        return written
+    return f"{written}, {('lower', 'inconclusive', 'higher')[difference.verdict + 1]}"
 
 
 def statistics(split: Split) -> pd.DataFrame:
@@ -45,7 +56,9 @@ def statistics(split: Split) -> pd.DataFrame:
         "ties (a user's successive ratings with equal time)": ties,
     }
     table = pd.DataFrame({"quantity": here.keys(), "here": pd.Series(list(here.values()), dtype=object)})
-    if paper := PAPER_DATA.get(data.name):
+    if data.name in DATA:
+        # what it calls samples are, without timestamps, ratings: of each user's, the last is a sample
+        paper = dict(zip(("users", "items", "samples" if data.timed else "ratings"), DATA[data.name], strict=True))
         table["paper"] = pd.Series([paper.get(quantity, NOT_STATED) for quantity in here], dtype=object)
     return table
 

@@ -9,18 +9,27 @@ import numpy as np
 import pandas as pd
 
 from ..data.split import Samples
-from ..evaluation.metrics import METRICS, auc, columns, compare, evaluate, results_table
+from ..evaluation.metrics import METRICS, RESAMPLES, adjust, auc, columns, compare, difference, evaluate, results_table
+from ..evaluation.resampling import resampled_users
 from ..infra.errors import at_least
 from ..llm.base import LanguageModel
 from ..pipeline import METHOD, Choice, Study
 from ..readers.reasoning import WEIGHT, Reasons, merge, reason
 
 RECENT, RETRIEVED, INJECTED = "last K", "retrieved", "retrieved, tuned LLM's answer told"
-PAPER = {  # our rows of table 5, and RALLRec+'s: knowledge-injected prompt (KP), consistency-based merge (CM)
-    "neither": "no KP, no CM",
-    "merge alone": "CM only",
-    "injected prompt alone": "KP only",
-    "both": "KP and CM",
+WITHOUT_REASONS = "no reasons, last K"
+ROWS = {  # what stands beside which row of RALLRec+'s tables; there KP is the injected prompt, CM the merge
+    "tables 2 and 3": {
+        "Llama-3.1-8B-Instruct": WITHOUT_REASONS,
+        "DeepSeek-R1-Distill-Llama-8B": RECENT,
+        "DeepSeek-R1-Distill-Llama-8B with retrieval": RETRIEVED,
+    },
+    "table 5": {
+        "no KP, no CM": "neither",
+        "CM only": "merge alone",
+        "KP only": "injected prompt alone",
+        "KP and CM": "both",
+    },
 }
 
 
@@ -47,7 +56,8 @@ def by_length(samples: Samples, reasons: Reasons, groups: int = 5) -> pd.DataFra
 
     Returns:
         A line a group: ``group``, ``shortest`` and ``longest``, ``n`` answers, ``likes`` (share of likes), ``auc`` and
-        ``accuracy`` with intervals that resample users, and ``difference``: accuracy minus that of the last group.
+        ``accuracy`` with intervals that resample users, ``difference`` (accuracy minus the last group's, likewise),
+        and ``adjusted_p`` of these differences.
     """
     lengths = reasons.lengths
     each = samples.take(np.repeat(np.arange(len(samples)), lengths.shape[1]))
@@ -80,12 +90,17 @@ def windows(samples: Samples, reasons: Reasons, width: int | None = None) -> pd.
     return pd.DataFrame(moved)
 
 
-def retrieval(samples: Samples, answers: dict[str, Reasons]) -> pd.DataFrame:
-    """`metrics.results_table` of the mean answers after the last K items and after the retrieved ones, paired.
+def retrieval(samples: Samples, answers: dict[str, Reasons], direct: np.ndarray) -> pd.DataFrame:
+    """`metrics.results_table` of mean answers after the last K items and after the retrieved ones, paired.
 
-    ``single`` is the AUC of one answer, the mean over the answers: the mean answer has less noise.
+    Args:
+        answers: as `ask` gives them. direct: P(like) by an untuned LLM that gives no reasons, [n_samples].
+
+    Returns:
+        Rows `WITHOUT_REASONS`, `RECENT` (which ``difference`` is against) and `RETRIEVED`; ``single`` is the AUC of
+        one answer, the mean over the answers: the mean answer has less noise.
     """
-    rows = {name: answers[name] for name in (RECENT, RETRIEVED)}
+    rows = {WITHOUT_REASONS: Reasons([], direct[:, None])} | {name: answers[name] for name in (RECENT, RETRIEVED)}
     table = results_table(samples, {name: each.mean for name, each in rows.items()}, RECENT)
     return table.assign(single=[np.mean([auc(samples.liked, p) for p in each.p.T]) for each in rows.values()])
 
@@ -102,8 +117,8 @@ def table5(samples: Samples, tuned: np.ndarray, answers: dict[str, Reasons]) -> 
         tuned: P(like) by the tuned LLM, [n_samples]. answers: as `ask` gives them.
 
     Returns:
-        As `metrics.results_table`, with the paired difference to ``neither`` of each metric
-        (``difference``: AUC; ``log_loss_difference`` …), and ``paper``: the row's name in RALLRec+'s table, or "".
+        As `metrics.results_table`, with the paired difference to ``neither`` of each metric (``difference``: AUC;
+        ``log_loss_difference`` …).
     """
     plain, told = answers[RETRIEVED], answers[INJECTED]
     rows = {
@@ -122,7 +137,7 @@ def table5(samples: Samples, tuned: np.ndarray, answers: dict[str, Reasons]) -> 
     for metric in METRICS[1:]:
         found = [columns(f"{metric}_difference", against[name][metric]) if name in against else {} for name in rows]
         table = table.join(pd.DataFrame(found))
-    return table.assign(paper=[PAPER.get(name, "") for name in rows])
+    return table
 
 
 def _fixed(reasons: Reasons, tuned: np.ndarray, weight: float) -> np.ndarray:
@@ -133,13 +148,22 @@ def _grouped(samples: Samples, p: np.ndarray, value: np.ndarray, ends: tuple[str
     """Samples in groups of equal size in the order of a value. ``ends`` names the columns of each group's limits."""
     parts = np.array_split(np.argsort(value, kind="stable"), min(at_least("groups", groups, 1), len(samples)))
     inside = [np.isin(np.arange(len(samples)), part) for part in parts]
-    rows = []
-    for number, rows_of in enumerate(inside, 1):
-        found = evaluate(samples.take(rows_of), p[rows_of])
-        row = dict(group=number, n=int(rows_of.sum()), likes=samples.liked[rows_of].mean())
-        row |= dict(zip(ends, (value[rows_of].min(), value[rows_of].max()), strict=True))
-        row |= columns("auc", found["auc"]) | columns("accuracy", found["accuracy"])
-        if number < len(parts):
-            row |= columns("difference", compare(samples, p, p, rows_of, inside[-1])["accuracy"])
-        rows.append(row)
-    return pd.DataFrame(rows)
+    accuracy, users = _accuracies(samples, p, inside)
+    lines = []
+    for number, rows in enumerate(inside):
+        found = evaluate(samples.take(rows), p[rows])
+        line = dict(group=number + 1, n=int(rows.sum()), likes=samples.liked[rows].mean())
+        line |= dict(zip(ends, (value[rows].min(), value[rows].max()), strict=True))
+        line |= columns("auc", found["auc"]) | columns("accuracy", found["accuracy"])
+        against_last = accuracy[number] - (accuracy[-1] if number < len(parts) - 1 else np.nan)
+        lines.append(line | columns("difference", difference(against_last, users)))
+    return adjust(pd.DataFrame(lines))
+
+
+def _accuracies(samples: Samples, p: np.ndarray, inside: list[np.ndarray]) -> tuple[list[np.ndarray], int]:
+    """The accuracy of each group and under each replicate of users, [1 + resamples], NaN where none of its users is in
+    it; and how many users there are."""
+    user, drawn = resampled_users(samples.user, RESAMPLES, 0)
+    n, right = drawn.shape[1], (p > 0.5) == samples.liked
+    counts = [(drawn @ np.bincount(user, x, n) for x in (right & rows, rows)) for rows in inside]
+    return [np.divide(hit, of, out=np.full(len(of), np.nan), where=of > 0) for hit, of in counts], n
