@@ -1,11 +1,13 @@
 """Trained readers with several seeds; what two rows differ in; the study of explicit ratings."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 import rallrec as rr
+from rallrec.evaluation.metrics import adjusted, auc
 from rallrec.pipeline import METHOD, Choice
 from rallrec.study import explicit as explicits
 from rallrec.study import seeds
@@ -37,6 +39,24 @@ def test_a_trained_reader_is_asked_with_several_seeds(study, reader):
     assert (seeds.predict(study, choice, some) == p[:, [5, 1]]).all()
     e = rr.evaluate(study.split.test, p)["auc"]
     assert (e.seeds, e.users) == (study.size.seeds, len(np.unique(study.split.test.user)))
+
+
+def test_a_table_of_means_over_seeds(study):
+    """Rows of trained readers with their spread, others once; all differences are one family."""
+    rows = {"trees": Choice(selector="recent", reader="lightgbm"), "vote": METHOD, "last": Choice(selector="recent")}
+    table = study.table(rows, "vote", predict=partial(seeds.predict, study))
+    assert table.seeds.tolist() == [study.size.seeds, 1, 1]
+    assert table.auc_spread.notna().tolist() == [True, False, False]
+    each = [auc(study.split.test.liked, p) for p in seeds.predict(study, rows["trees"])]
+    assert table.auc[0] == pytest.approx(np.mean(each))
+    assert table.adjusted_p.dropna().tolist() == adjusted(table.difference_p.dropna()).tolist()
+
+
+def test_differences_of_rows_on_other_samples_are_of_the_same_family(study):
+    rows = {"vote": METHOD, "last": Choice(selector="recent"), "llm": METHOD.read_by("zero-shot")}
+    table = study.table(rows, "vote")
+    assert table.n.nunique() == 2
+    assert table.adjusted_p.dropna().tolist() == adjusted(table.difference_p.dropna()).tolist()
 
 
 def test_a_reader_without_a_training_answers_once(study):
