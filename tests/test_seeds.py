@@ -9,6 +9,7 @@ import pytest
 import rallrec as rr
 from rallrec.evaluation.metrics import adjusted, auc
 from rallrec.pipeline import METHOD, Choice
+from rallrec.runs.figures import with_intervals
 from rallrec.study import explicit as explicits
 from rallrec.study import seeds
 from rallrec.study.compared import compared, in_words
@@ -50,6 +51,16 @@ def test_a_table_of_means_over_seeds(study):
     each = [auc(study.split.test.liked, p) for p in seeds.predict(study, rows["trees"])]
     assert table.auc[0] == pytest.approx(np.mean(each))
     assert table.adjusted_p.dropna().tolist() == adjusted(table.difference_p.dropna()).tolist()
+
+
+def test_tables_for_reading_tell_seeds_users_and_chance(study):
+    rows = {"trees": Choice(selector="recent", reader="lightgbm"), "vote": METHOD}
+    table = study.table(rows, "vote", predict=partial(seeds.predict, study))
+    show = with_intervals(table, {"auc": "AUC", "calibration_error": "calibration error"})
+    assert show.columns.tolist() == ["method", "AUC", "calibration error", "samples", "users", "AUC over seeds"]
+    assert show["AUC over seeds"].tolist() == [f"± {table.auc_spread[0]:.3f} (2)", "–"]
+    assert show["users"].tolist() == [str(len(np.unique(study.split.test.user)))] * 2
+    assert show["calibration error"][1].endswith(f"], by chance {table.calibration_floor[1]:.3f}")
 
 
 def test_differences_of_rows_on_other_samples_are_of_the_same_family(study):
