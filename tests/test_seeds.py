@@ -10,8 +10,8 @@ import rallrec as rr
 from rallrec.evaluation.metrics import adjusted, auc
 from rallrec.pipeline import METHOD, Choice
 from rallrec.runs.figures import with_intervals
+from rallrec.study import ablations, claims, seeds
 from rallrec.study import explicit as explicits
-from rallrec.study import seeds
 from rallrec.study.compared import compared, in_words
 
 from .studies import study_of
@@ -77,15 +77,27 @@ def test_a_reader_without_a_training_answers_once(study):
 def test_what_two_choices_differ_in():
     high = Choice("colla", "high")
     assert compared(high, replace(high, reader="llm")) == {"reader": ("vote", "llm")}
+    assert compared(high, Choice("text", "high", k=3)) == {"representation": ("colla", "text"), "k": (None, 3)}
     assert compared(Choice("colla", "recent"), Choice("text", "recent")) == {}
-    assert compared(replace(high, reader="DIN"), Choice(reader="DIN", k=3)) == {}
-    assert compared(high, Choice("text", "recent")) == {
-        "representation": ("colla", None),
-        "selector": ("high", "recent"),
-    }
+    assert compared(high, Choice("text", "recent")) == {"selector": ("high", "recent")}
+    assert compared(high, Choice(reader="DIN", k=3)) == {"reader": ("vote", "DIN")}
     assert in_words(high, replace(high, k=3)) == "k: – / 3"
     assert in_words(high, high) == "nothing"
     assert in_words(replace(METHOD, recent=0.5), replace(METHOD, recent=0.25)) == "recent: 0.5 / 0.25"
+
+
+@pytest.mark.parametrize(("claim", "one", "other"), ablations.CLAIMS)
+def test_a_claim_of_ours_changes_the_one_thing_in_brackets(claim, one, other):
+    rows = ablations.FAST | ablations.ASKED
+    (changed,) = compared(rows[one], rows[other])
+    assert claim.endswith(f"({changed})")
+
+
+@pytest.mark.parametrize("claim", [c for c in claims.CLAIMS if not any(map(callable, c.llm))], ids=lambda c: c.compared)
+def test_a_claim_of_the_papers_says_whether_it_changes_one_thing(claim):
+    for sides in filter(None, (claim.llm, claim.vote)):
+        assert len(compared(*sides)) <= 1 or not claim.one_change
+    assert claim.one_change or len(compared(*claim.llm)) > 1
 
 
 def test_the_study_of_explicit_ratings(tiny, tiny_split, tmp_path, monkeypatch):
