@@ -88,7 +88,7 @@ def _line(name: str) -> tuple[Cell, tuple[Cell, ...]]:
 
 _MAIN, _PARTS, _MIXED = ("table 1", "RALLRec"), ("table 3", "RALLRec"), ("table 4", "Concat. w/ SSL")
 _TEXT, _ID, _CONCATENATED = TABLE_4["Text-based"], TABLE_4["ID-based"], TABLE_4["Concat. w/o SSL"]
-_ONE_ADAPTER = "Both sides are read by the same adapter; the paper tunes an LLM for each."
+_ONE_ADAPTER = "Here one adapter reads both sides."
 _RECENT_ALONE = Choice(selector="recent", reader=ON_RECENT)
 
 CLAIMS = (
@@ -101,7 +101,7 @@ CLAIMS = (
         tuple(("table 1", row) for row in ID_BASED),
         (RALLREC, best_id_based),
         one_change=False,
-        note="The paper takes the best on test, this study the best on validation.",
+        note="Of the paper the best on test counts, here the best on validation.",
     ),
     PaperClaim(
         2,

@@ -24,7 +24,7 @@ ON_RECENT = "llm, tuned on recent"  # the reader of table 3's "without retrieval
 ID_BASED = {"DeepFM": "DeepFM", "xDeepFM": "xDeepFM", "DCN": "DCNv2", "AutoInt": "AutoInt"}
 
 TABLE_1 = {row: METHOD.read_by(reader) for row, reader in ID_BASED.items()} | {
-    "Llama3.1 (zero-shot)": UNTUNED,  # on ML-1M table 3 has the same numbers for RALLRec's history, untuned
+    "untuned LLM": UNTUNED,  # on ML-1M table 3 has the same numbers for RALLRec's history, untuned
     "ReLLa": RELLA,
     "Hybrid-Score": HYBRID,
     "RALLRec": RALLREC,
