@@ -8,13 +8,15 @@ import rallrec as rr
 from rallrec import pipeline
 from rallrec.__main__ import main
 from rallrec.data.past import item_statistics
-from rallrec.evaluation.metrics import auc, platt
+from rallrec.evaluation.calibration import platt
+from rallrec.evaluation.metrics import auc
 from rallrec.infra.cache import Cache
 from rallrec.pipeline import FULL, METHOD, Choice, Study
 from rallrec.profiles import profile
 from rallrec.readers.base import READERS
 from rallrec.readers.combination import combine
 from rallrec.representations.mixture import mix
+from rallrec.retrieval.selectors import SELECTORS
 from rallrec.study.ablations import ASKED, CLAIMS, FAST, PARTS
 from rallrec.study.knobs import Knobs, one_sample, sample_of
 
@@ -220,11 +222,16 @@ def test_what_is_kept_shows_what_select_shows(study, kind, selector):
 
 
 def test_knobs_compare_with_the_papers_choice(study):
-    knobs, test = Knobs(study), study.split.test
-    table = knobs.turn(selector="recent", k=3).set_index("method")
-    expected = auc(test.liked, rr.vote(rr.select(test, "recent", k=3)))
-    assert table.auc["yours"] == pytest.approx(expected)
-    assert table.difference["yours"] == pytest.approx(expected - table.auc["RALLRec"])
+    """On validation samples; on those of test when asked to, and labelled."""
+    knobs = Knobs(study)
+    for switched, part in (({}, "valid"), ({"part": "test"}, "test")):
+        samples = study.samples(part)
+        table = knobs.turn(selector="recent", k=3, **switched).set_index("method")
+        expected = auc(samples.liked, rr.vote(rr.select(samples, "recent", k=3)))
+        assert table.auc["yours"] == pytest.approx(expected)
+        assert table.difference["yours"] == pytest.approx(expected - table.auc["RALLRec"])
+        assert table.n.tolist() == [len(samples)] * 2
+        assert table.part.tolist() == [part] * 2
     with pytest.raises(rr.InputError, match="selector is 'best'"):
         knobs.turn(selector="best")
 
@@ -234,24 +241,45 @@ def test_sliders_turn_the_knobs(study):
     tables = []
     turn = Knobs(study).sliders(3, tables.append)
     widgets = {w.description: w for w in turn.children if hasattr(w, "description")}
-    assert {"representation", "selector", "k", "recent", "text", "colla", "ssl"} <= set(widgets)
+    taken = {name for selector in SELECTORS for name in SELECTORS[selector].options}
+    assert {"part", "representation", "selector", "k", "text", "colla", "ssl"} | taken == set(widgets)
+    assert all(hasattr(METHOD, name) for name in taken)
+    assert widgets["part"].value == "valid"
     assert "learned" in widgets["selector"].options
     assert len(tables) == 1  # drawn at once
     for name, value in (("k", 5), ("selector", "recent"), ("representation", "colla"), ("selector", "high")):
         widgets[name].value = value
     aucs = [table.auc[0] for table in tables[-4:]]
-    test = study.split.test
+    valid = study.split.valid
     expected = [
         Choice(k=5),
         Choice(selector="recent", k=5),
         Choice("colla", "recent", k=5),
         Choice("colla", "high", k=5),
     ]
-    assert aucs == [pytest.approx(auc(test.liked, rr.vote(study.shown(c, test)))) for c in expected]
+    assert aucs == [pytest.approx(auc(valid.liked, rr.vote(study.shown(c, valid)))) for c in expected]
     widgets["representation"].value = "mix3"
     widgets["text"].value = 0.0
-    weighed = study.shown(Choice(selector="high", k=5, weights=(0, 1, 1)), test)
-    assert tables[-1].auc[0] == pytest.approx(auc(test.liked, rr.vote(weighed)))
+    weighed = Choice(selector="high", k=5, weights=(0, 1, 1))
+    assert tables[-1].auc[0] == pytest.approx(auc(valid.liked, rr.vote(study.shown(weighed, valid))))
+    widgets["part"].value = "test"
+    test = study.split.test
+    assert tables[-1].part.tolist() == ["test"] * 2
+    assert tables[-1].auc[0] == pytest.approx(auc(test.liked, rr.vote(study.shown(weighed, test))))
+
+
+def test_every_option_of_a_selector_can_be_turned(study):
+    """Each value that a list offers is one that `Choice` and the selector take."""
+    tables = []
+    widgets = {w.description: w for w in Knobs(study).sliders(3, tables.append).children if hasattr(w, "description")}
+    for selector in SELECTORS:
+        for name in SELECTORS[selector].options:
+            widgets["selector"].value = selector
+            for _, value in widgets[name].options:
+                widgets[name].value = value
+                choice = Choice(selector=selector, k=3, **{name: value}, weights=(1, 1, 1))
+                valid = study.split.valid
+                assert tables[-1].auc[0] == pytest.approx(auc(valid.liked, rr.vote(study.shown(choice, valid))))
 
 
 def test_one_sample_in_all_its_parts(tiny, study):

@@ -61,10 +61,11 @@ def outputs(tmp_path, monkeypatch):
         auc = pd.DataFrame([dict(method=m, auc=0.7, auc_low=0.6, auc_high=0.8, n=1234) for m in rows])
         for table in ("05_main", "05_fast_readers"):
             auc.to_csv(folder / f"{table}.csv", index=False)
-        change = dict(difference=0.1, difference_low=0.05, difference_high=0.2)
+        change = dict(difference=0.1, difference_low=0.05, difference_high=0.2, adjusted_p=0.01)
         for reader in ("vote", "llm"):
             commands = [command(reader, row) for row in rows]
             auc.assign(command=commands, **change).to_csv(folder / f"06_parts_{reader}.csv", index=False)
+        auc.assign(**change).to_csv(folder / "06_order.csv", index=False)
         write_papers_tables(folder, dataset)
         claim = dict(claim="c", difference=0.1, difference_low=0.05, difference_high=0.2, n=9, verdict="holds")
         pd.DataFrame([claim]).to_csv(folder / "05_claims.csv", index=False)
@@ -82,7 +83,7 @@ def write_papers_tables(folder, dataset, auc=0.7, verdict="inconclusive"):
         "table1": ("05_table1", "table 1", paper.PAPER),
         "table3": ("05_table3", "table 3", paper.PAPER),
         "table4": ("06_table4", "table 4", paper.PAPER),
-        "table5": ("05_table5", "table 5", paper.PLUS),
+        "table5": ("05_table5_paper", "table 5", paper.PLUS),
     }.items():
         labels = [*paper.rows_of(table, of), "LLM, last K"]
         made = pd.DataFrame(dict(method=labels, auc=auc, auc_low=auc - 0.1, auc_high=auc + 0.1, n=1234))

@@ -7,7 +7,7 @@ import rallrec as rr
 from rallrec.data.split import Samples
 from rallrec.evaluation.catalogue import Catalogue
 from rallrec.representations.mixture import mix, represent, scaled
-from rallrec.retrieval.retrieve import Representation, Shown, _unit, similarities
+from rallrec.retrieval.retrieve import Representation, Shown, similarities, unit
 
 
 def best(score, allowed, count: int) -> list[int]:
@@ -89,9 +89,9 @@ def test_mixture_has_parts_of_one_scale():
 def test_similarities_are_cosines(tiny_split, embedding):
     shown = rr.retrieve(tiny_split.test, embedding, 60)
     similar = similarities(shown, embedding)
-    unit = _unit(embedding)
+    rows = unit(embedding)
     n, j = 2, 3
-    expected = unit[shown.samples.item[n]] @ unit[shown.item[n, j]]
+    expected = rows[shown.samples.item[n]] @ rows[shown.item[n, j]]
     assert similar[n, j] == pytest.approx(expected, abs=1e-6)
     assert (similar[~shown.real] == 0).all()
     assert (np.diff(similar[0][shown.real[0]]) <= 1e-6).all()
@@ -99,9 +99,9 @@ def test_similarities_are_cosines(tiny_split, embedding):
 
 def test_catalogue_equals_brute_force(embedding):
     codes, cosines = Catalogue(embedding).neighbours([0, 7], 5)
-    unit = _unit(embedding)
+    rows = unit(embedding)
     for row, item in enumerate((0, 7)):
-        score = unit @ unit[item]
+        score = rows @ rows[item]
         score[item] = -np.inf
         assert codes[row].tolist() == np.argsort(-score)[:5].tolist()
         assert cosines[row] == pytest.approx(np.sort(score)[::-1][:5], abs=1e-5)

@@ -4,7 +4,8 @@ One SQLite file, because it gives what a cache needs and is easily got wrong by 
 commits, several processes of one machine at once, nothing half written is ever read. A commit does not wait for
 the disk (a server's answers are committed one by one): a killed process loses nothing, a power cut the last
 seconds. Every value carries a checksum, so a damaged row counts as missing. Published artefacts of the
-repository are read as a second, read-only layer with the same keys.
+repository are read as a second, read-only layer with the same keys. Published trainings come first: what was trained
+on another processor differs in its last bits, and all that is made of it would be looked for under other keys.
 """
 
 import hashlib
@@ -14,8 +15,10 @@ import shutil
 import sqlite3
 import time
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from contextvars import ContextVar
 from functools import cache as memoise
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +28,7 @@ import numpy as np
 
 from .errors import InputError
 from .files import data_dir, fresh, published_dir, workplace
+from .noted import noted
 
 
 def key_of(**inputs) -> str:
@@ -49,10 +53,10 @@ def digest(array: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
 
 
-def pack(arrays: Mapping[str, np.ndarray]) -> bytes:
+def pack(arrays: Mapping[str, np.ndarray], compress: bool = False) -> bytes:
     """Named arrays as bytes (npz without pickle)."""
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
+    (np.savez_compressed if compress else np.savez)(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
 
 
@@ -60,6 +64,19 @@ def unpack(blob: bytes) -> dict[str, np.ndarray]:
     """Inverse of `pack`."""
     with np.load(io.BytesIO(blob), allow_pickle=False) as z:
         return dict(z)
+
+
+_NOTING: ContextVar[tuple[dict[str, str], ...]] = ContextVar("noting", default=())
+
+
+@contextmanager
+def noting(trainings: dict[str, str]) -> Iterator[None]:
+    """Note what `Cache.arrays` is asked for within the block: in ``trainings``, the step by the key."""
+    token = _NOTING.set((*_NOTING.get(), trainings))
+    try:
+        yield
+    finally:
+        _NOTING.reset(token)
 
 
 FAILURES = (sqlite3.Error, UnicodeDecodeError)  # the latter where sqlite's own message quotes the damage
@@ -103,6 +120,9 @@ class Cache:
     def _published_answers(self) -> dict[str, bytes]:
         return read_published(self.published) if self.published else {}
 
+    def _published_training(self, step: str, key: str) -> Path | None:
+        return next(self.published.glob(f"*/{training_path(step, key)}"), None) if self.published else None
+
     def _refused(self, verb: str, e: Exception) -> InputError:
         """What to mend: the disk, or the cache itself."""
         of_the_disk = isinstance(e, OSError) or getattr(e, "sqlite_errorcode", 0) & 0xFF in OF_THE_DISK
@@ -140,8 +160,16 @@ class Cache:
             raise self._refused("written", e) from e
 
     def arrays(self, inputs: Mapping, make: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-        """The arrays that ``make()`` gives for ``inputs``, computed at most once."""
-        key = key_of(**inputs)
+        """The arrays that ``make()`` gives for ``inputs``: published, computed before, or computed now.
+
+        Args:
+            inputs: all that they depend on, for `key_of`; ``step``, a word, is the name of what makes them.
+        """
+        key, step = key_of(**inputs), inputs.get("step", "arrays")
+        for trainings in _NOTING.get():
+            trainings[key] = step
+        if path := self._published_training(step, key):
+            return read_training(noted(path))
         (blob,) = self.get([key])
         if blob is None:
             blob = pack(make())
@@ -248,6 +276,19 @@ def read_folder(folder: Path) -> dict[str, bytes]:
         except (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, zipfile.BadZipFile) as e:
             raise InputError(f"{path} is damaged ({e}); `git checkout {path}` brings it back") from e
     return answers
+
+
+def training_path(step: str, key: str) -> Path:
+    """Where a data set's folder of published artefacts holds what a step made under a key."""
+    return Path("trained", f"{step}-{key}.npz")
+
+
+def read_training(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of one published training."""
+    try:
+        return unpack(path.read_bytes())
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as e:
+        raise InputError(f"{path} is damaged ({e}); `git checkout {path}` brings it back") from e
 
 
 def _texts(path: Path) -> dict[str, bytes]:

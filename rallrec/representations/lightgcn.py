@@ -28,7 +28,7 @@ class LightGCN:
     """A trained graph.
 
     Attributes:
-        items: float32 [n_items, d]. users: float32 [n_users, d].
+        items: float32 [n_items, d], kept (and so rounded) in half precision, like the LLM's embeddings.
         epoch, loss, recall, agreement: the training curve, [n_checks]: mean BPR loss since the last
             check; recall@20 of the validation likes of users that the graph knows; AUC of the vote
             of the most similar history items on validation samples, by which the epoch is chosen. Recall is NaN
@@ -36,7 +36,6 @@ class LightGCN:
     """
 
     items: np.ndarray
-    users: np.ndarray
     epoch: np.ndarray
     loss: np.ndarray
     recall: np.ndarray
@@ -112,7 +111,8 @@ def train_lightgcn(split: Split, cache: Cache | None = None, device: str = "cpu"
     )
     inputs |= dict(chosen_on=digest(split.chosen_on.position), recalled=digest(split.valid.position))
     # not the device: all draws are made on the CPU, so that devices differ in rounding only, as processors do
-    return LightGCN(**(cache or default_cache()).arrays(inputs, lambda: _train(split, s, device)))
+    made = (cache or default_cache()).arrays(inputs, lambda: _train(split, s, device))
+    return LightGCN(**made | dict(items=made["items"].astype(np.float32)))
 
 
 def propagate(adjacency: torch.Tensor, first: torch.Tensor, layers: int) -> torch.Tensor:
@@ -239,12 +239,13 @@ def _train(split: Split, s: LightGCNSettings, device: str) -> dict[str, np.ndarr
             agreement = auc(judged.liked, vote(retrieve(judged, items, s.stop_k)))
             curve.append((epoch, np.mean(losses), recall_at(users, items, split.valid, seen), agreement))
             losses.clear()
-            stopping.check(agreement, (users, items))
+            stopping.check(agreement, items)
             if stopping.over:
                 break
-    users, items = stopping.best
     epoch, loss, recall, agreement = np.array(curve).T
-    return dict(users=users, items=items, epoch=epoch.astype(int), loss=loss, recall=recall, agreement=agreement)
+    return dict(
+        items=stopping.best.astype(np.float16), epoch=epoch.astype(int), loss=loss, recall=recall, agreement=agreement
+    )
 
 
 def _negatives(rng: np.random.Generator, user: np.ndarray, rated: np.ndarray, n_items: int) -> np.ndarray:

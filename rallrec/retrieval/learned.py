@@ -1,6 +1,6 @@
 """A learned reranker: which items of a history agree with the target's label?
 
-The paper reranks by a rule (recency). LightGBM's lambdarank learns from training samples instead: a
+The paper reranks by a rule (section 2.4). LightGBM's lambdarank learns from training samples instead: a
 group is one sample's history, and an item of it is relevant if the user's opinion of it is that of the target.
 
 The ranker does not read how the user rated an item. If it does, it shows liked items beside targets that
@@ -15,14 +15,16 @@ import pandas as pd
 
 from ..data.past import item_statistics
 from ..data.split import Samples, Split
-from ..infra.cache import digest
+from ..infra.cache import Cache, default_cache, digest
+from ..infra.code import code_of
 from ..infra.errors import InputError, at_least
 from .retrieve import Representation, Shown, columns_for, retrieve, similarities
-from .selectors import rerank, selector
+from .selectors import released, selector
 
-BLOCK = 10_000  # samples whose candidates are in memory at once
+BLOCK = 50_000  # samples whose candidates' features are in memory at once
 KEPT = 4  # sets of samples whose ranking is kept
-COMPARED = ("title", "text", "colla", "mix3")  # representations whose similarity the ranker reads
+TIE = 2**30  # scores that round to the same multiple of 1/TIE are ties
+COMPARED = ("title", "description", "colla", "mixture")  # representations whose similarity the ranker reads
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +34,7 @@ class LearnedReranker:
     Attributes:
         proposes: the representation whose reranked items are the candidates.
         compared: the representations whose similarity it reads, by their names.
+        model: LightGBM's booster, or what else has its `predict`.
         importance: total gain of each feature, largest first.
         ndcg: NDCG at K on validation samples, of the ranker.
     """
@@ -50,8 +53,7 @@ class LearnedReranker:
         k = columns_for(k, samples.data)
         key = digest(samples.position)
         if key not in self._ranked:  # the same for every K
-            blocks = np.array_split(np.arange(len(samples)), len(samples) // BLOCK + 1)
-            ranked = np.concatenate([self._rank(samples.take(rows)) for rows in blocks])
+            ranked = self._rank(samples)
             while len(self._ranked) >= KEPT:
                 del self._ranked[next(iter(self._ranked))]
             self._ranked[key] = ranked
@@ -62,13 +64,20 @@ class LearnedReranker:
         return Shown(samples, np.take_along_axis(position, column, 1))
 
     def _rank(self, samples: Samples) -> np.ndarray:
-        """Candidates, the best first, int64 [n_samples, pool]."""
+        """Candidates, the best first, of equal ones the newer rating, int64 [n_samples, pool]."""
         candidates = _candidates(samples, self.proposes, self.pool)
-        x = _features(self.split, candidates, self.compared)
-        score = np.full(candidates.position.shape, -np.inf)
-        if len(x):
-            score[candidates.real] = self.model.predict(x.to_numpy(np.float64))
-        return np.take_along_axis(candidates.position, np.argsort(-score, axis=1, kind="stable"), 1)
+        blocks = np.array_split(np.arange(len(samples)), len(samples) // BLOCK + 1)
+        score = np.concatenate([self._scores(candidates.take(rows)) for rows in blocks])
+        order = np.lexsort((-candidates.position, -np.rint(score * TIE)), axis=1)
+        return np.take_along_axis(candidates.position, order, 1)
+
+    def _scores(self, shown: Shown) -> np.ndarray:
+        """The model's scores, float64 [n_samples, pool], -inf for padding."""
+        score = np.full(shown.position.shape, -np.inf)
+        if shown.real.any():
+            x = _features(self.split, shown, self.compared).to_numpy(np.float64)
+            score[shown.real] = self.model.predict(x)
+        return score
 
 
 def learn_reranker(
@@ -79,8 +88,12 @@ def learn_reranker(
     pool: int = 40,
     n_samples: int = 20_000,
     seed: int = 0,
+    cache: Cache | None = None,
 ) -> LearnedReranker:
-    """Fit the ranker on training samples, stop on validation.
+    """Fit the ranker on training samples, stop on validation. An answer from the cache if there is one.
+
+    Kept under the features and labels that it is fitted on, which are the same to the last bit on every processor
+    (see `retrieve.unit`); the trees that are fitted to them need not be.
 
     Args:
         proposes: its ``pool`` most similar items of each history, reranked, are the candidates.
@@ -88,13 +101,30 @@ def learn_reranker(
         k: where NDCG is cut off.
         n_samples: training samples drawn; a tenth as many of validation, at least one.
     """
-    import lightgbm
+    from lightgbm import Booster
 
     for what, value in (("k", k), ("pool", pool), ("n_samples", n_samples)):
         at_least(what, value, 1)
     at_least("seed", seed, 0)
+    parts = {}
+    for name, part, n in (("train", split.train, n_samples), ("valid", split.valid, max(1, n_samples // 10))):
+        samples = part.take(part.draw(n, seed))
+        shown = _candidates(samples, proposes, pool)
+        agrees = (shown.liked == samples.liked[:, None])[shown.real].astype(int)
+        x = _features(split, shown, compared)
+        parts[name] = x.to_numpy(np.float64), agrees, shown.real.sum(1)
+    inputs = dict(step="reranker", code=code_of(__file__), features=list(x), k=k, seed=seed, **parts)
+    made = (cache or default_cache()).arrays(inputs, lambda: _fit(*parts["train"], *parts["valid"], k, seed))
+    gain = pd.Series(made["gain"], index=x.columns).sort_values(ascending=False)
+    model = Booster(model_str=made["model"].tobytes().decode())
+    return LearnedReranker(split, proposes, compared, pool, model, gain, float(made["ndcg"]))
 
-    model = lightgbm.LGBMRanker(
+
+def _fit(x, y, groups, valid_x, valid_y, valid_groups, k: int, seed: int) -> dict[str, np.ndarray]:
+    """The ranker in LightGBM's text format (UTF-8, as bytes), its features' total gain, and its NDCG on validation."""
+    import lightgbm
+
+    ranker = lightgbm.LGBMRanker(
         objective="lambdarank",
         n_estimators=400,
         learning_rate=0.05,
@@ -107,27 +137,19 @@ def learn_reranker(
         force_row_wise=True,
         verbosity=-1,
     )
-    parts = {}
-    for name, part, n in (("train", split.train, n_samples), ("valid", split.valid, max(1, n_samples // 10))):
-        samples = part.take(part.draw(n, seed))
-        shown = _candidates(samples, proposes, pool)
-        agrees = (shown.liked == samples.liked[:, None])[shown.real].astype(int)
-        parts[name] = _features(split, shown, compared), agrees, shown.real.sum(1)
-    x, y, groups = parts["train"]
-    valid_x, valid_y, valid_groups = parts["valid"]
-    model.fit(
-        x.to_numpy(np.float64),  # without names: LightGBM allows no commas and colons in them
+    ranker.fit(
+        x,  # without names: LightGBM allows no commas and colons in them
         y,
         group=groups,
-        eval_X=valid_x.to_numpy(np.float64),
+        eval_X=valid_x,
         eval_y=valid_y,
         eval_group=[valid_groups],
         eval_at=[k],
         callbacks=[lightgbm.early_stopping(30, verbose=False)],
     )
-    gain = pd.Series(model.booster_.feature_importance("gain"), index=x.columns).sort_values(ascending=False)
-    ((_, scores),) = model.best_score_.items()
-    return LearnedReranker(split, proposes, compared, pool, model, gain, float(scores[f"ndcg@{k}"]))
+    ((_, scores),) = ranker.best_score_.items()
+    text = np.frombuffer(ranker.booster_.model_to_string().encode(), np.uint8)
+    return dict(model=text, gain=ranker.booster_.feature_importance("gain"), ndcg=np.array(scores[f"ndcg@{k}"]))
 
 
 @selector("learned", reads_items=False)
@@ -138,7 +160,7 @@ def _learned(study, samples: Samples, items, k: int) -> Shown:
 
 
 def _candidates(samples: Samples, proposes: Representation, pool: int) -> Shown:
-    return rerank(retrieve(samples, proposes, pool), k=pool)
+    return released(retrieve(samples, proposes, pool), k=pool)
 
 
 def _features(split: Split, shown: Shown, compared: dict[str, Representation]) -> pd.DataFrame:

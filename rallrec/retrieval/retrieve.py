@@ -16,8 +16,10 @@ from ..data.split import Samples
 from ..infra.errors import InputError, at_least, one_of
 
 FUSIONS = ("cosine", "softmax", "halves")
-TIE = 2**20  # similarities that round to the same multiple of 1/TIE are ties: float32 products differ by less
+UNIT = 2**26  # see `unit`
+TIE = 2**20  # similarities that round to the same multiple of 1/TIE are ties
 BLOCK = 2**18  # similarities that are computed at a time, of one user's samples
+GATHERED = 2**22  # components of shown items that are side by side at a time
 
 
 def matrix(what: str, x: object) -> np.ndarray:
@@ -70,9 +72,9 @@ class Representation:
             raise InputError(f"representation {self.name!r}: its parts have {[len(p) for p in self.parts]} rows")
 
     def unit(self) -> "Representation":
-        """The same with rows of unit length (zero rows stay zero)."""
-        history = self.history and tuple(_unit(p) for p in self.history)
-        return replace(self, parts=tuple(_unit(p) for p in self.parts), history=history)
+        """The same with `unit` rows."""
+        history = self.history and tuple(unit(p) for p in self.history)
+        return replace(self, parts=tuple(unit(p) for p in self.parts), history=history)
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,9 +162,22 @@ def shifted(items: Representation, data: Dataset) -> Representation:
     return replace(items, name=f"{items.name}, shifted", history=history)
 
 
-def _unit(x: np.ndarray) -> np.ndarray:
-    norm = np.linalg.norm(x, axis=1, keepdims=True)
-    return (x / np.where(norm > 0, norm, 1)).astype(np.float32)
+def unit(x: np.ndarray) -> np.ndarray:
+    """Rows of unit length, float64 [n, d], of which every processor makes the same products; zero rows stay zero.
+
+    Libraries sum a product's terms in the order that suits the processor, and each order rounds otherwise. Here nothing
+    is rounded: components are multiples of ``2**-26``, so every sum of terms is one of ``2**-52`` and at most about 1,
+    which float64 holds exactly.
+    """
+    norm = norms(x)
+    return np.rint(x / np.where(norm > 0, norm, 1) * UNIT) / UNIT
+
+
+def norms(x: np.ndarray) -> np.ndarray:
+    """Length of each row, float64 [n, 1], the same on every processor: of whole numbers of 23 bits, summed exactly."""
+    _, exponent = np.frexp(np.abs(x).max(axis=1, keepdims=True, initial=0))
+    whole = np.rint(np.ldexp(x.astype(float), 23 - exponent)).astype(np.int64)
+    return np.ldexp(np.sqrt(np.square(whole).sum(axis=1, keepdims=True).astype(float)), exponent - 23)
 
 
 def given(items: np.ndarray | Representation) -> Representation:
@@ -256,9 +271,9 @@ def _softmax(x: np.ndarray, allowed: np.ndarray) -> np.ndarray:
 
 
 def similarities(shown: Shown, items: np.ndarray) -> np.ndarray:
-    """Cosine between each sample's target and each of its shown items, float32 [n_samples, K], 0 for padding."""
-    items = _unit(items)
-    out = np.zeros(shown.position.shape, np.float32)
-    for rows in np.array_split(np.arange(len(shown)), len(shown) // 4096 + 1):
+    """Cosine between each sample's target and each of its shown items, float64 [n_samples, K], 0 for padding."""
+    items = unit(items)
+    out = np.zeros(shown.position.shape)
+    for rows in np.array_split(np.arange(len(shown)), out.size * items.shape[1] // GATHERED + 1):
         out[rows] = np.einsum("nd,nkd->nk", items[shown.samples.item[rows]], items[shown.item[rows]])
     return out * shown.real

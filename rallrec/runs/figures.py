@@ -276,7 +276,7 @@ def with_intervals(table: pd.DataFrame, metrics: dict[str, str], label: str = "m
         return interval(row[m], row[f"{m}_low"], row[f"{m}_high"], "+" if m == "difference" else "")
 
     columns = {name: [cell(row, m) for _, row in table.iterrows()] for m, name in metrics.items()}
-    counts = {"samples": [f"{n:,}" for n in table["n"]]} if "n" in table else {}
+    counts = {name: [f"{n:,}" for n in table[of]] for name, of in (("samples", "n"), ("users", "users")) if of in table}
     return pd.DataFrame({label: table[label].to_list()} | columns | counts)
 
 

@@ -7,17 +7,21 @@ import numpy as np
 import pandas as pd
 
 from ..evaluation.claims import CLAIM
-from ..evaluation.metrics import interval, verdict
+from ..evaluation.metrics import IDENTICAL, interval, verdict
 from ..study import paper
 from ..study.admissions import admissions
-from ..study.claims import CONTRADICTS, IDENTICAL, INCONCLUSIVE, NOT_MEASURED, REPLICATES, VOTE
+from ..study.claims import CONTRADICTS, INCONCLUSIVE, NOT_MEASURED, REPLICATES, VOTE
 from ..study.deviations import size_of
 from . import figures, paper_figures
 from .side_by_side import by_reader, in_lines, labelled, read, said, save
 
 CLAIMS, DEVIATIONS = "05_paper_claims", "05_deviations"
-TABLES = {"table1": "05_table1", "table3": "05_table3", "table4": "06_table4", "table5": "05_table5"}
-CHANGES = {"06_parts_vote": "vote", "06_parts_llm": "LLM"}  # tables of one thing changed: who reads in them
+TABLES = {"table1": "05_table1", "table3": "05_table3", "table4": "06_table4", "table5": "05_table5_paper"}
+CHANGES = {
+    "06_parts_vote": "vote",
+    "06_parts_llm": "LLM",
+    "06_order": "LLM",
+}  # tables of one thing changed: who reads in them
 VERDICTS = (REPLICATES, INCONCLUSIVE, CONTRADICTS, IDENTICAL)
 MOVES = {1: "raises the AUC", 0: "inconclusive", -1: "lowers the AUC"}
 
@@ -191,7 +195,7 @@ def _changes(table: pd.DataFrame, who: str) -> pd.DataFrame:
     rows = [
         f"{row.method}, read by {'the vote' if who == VOTE else row.read_by or 'the LLM'}" for row in table.itertuples()
     ]
-    does = [MOVES[verdict(row.difference_low, row.difference_high)] for row in table.itertuples()]
+    does = [MOVES[verdict(row.difference_low, row.difference_high, row.adjusted_p)] for row in table.itertuples()]
     return table.assign(row=rows, verdict=does)
 
 

@@ -1,7 +1,7 @@
-"""Artefacts that the repository publishes: descriptions, embeddings, an adapter, reference values.
+"""Artefacts that the repository publishes: descriptions, embeddings, trainings, an adapter, answers, reference values.
 
-What costs minutes on a laptop is generated once by this module's commands and kept in
-``published/<dataset>/``, keyed like the cache, with its provenance beside it.
+What costs minutes on a laptop, or differs in its last bits from processor to processor, is generated once by this
+module's commands and kept in ``published/<dataset>/``, keyed like the cache, with its provenance beside it.
 """
 
 import json
@@ -12,27 +12,41 @@ from pathlib import Path
 
 import numpy as np
 
-from ..infra.cache import read_folder
+from ..data.loading import load
+from ..infra.cache import Cache, default_cache, pack, read_folder, training_path, unpack
 from ..infra.errors import InputError
-from ..infra.files import published_dir
+from ..infra.files import data_dir, fresh, published_dir
 from ..infra.reproducible import hardware
-from ..llm.base import LanguageModel
+from ..llm.base import LanguageModel, adapter_digest
+from ..llm.weights import fingerprint
 from ..pipeline import Study
 from ..readers.conventional import MODELS
 from ..representations.text import MAX_NEW_TOKENS, describe, description_prompt, plain
 from ..version import VERSION
-from .place import Parameters, reference_path
-from .run import NOTEBOOKS, read_metrics, values_of
+from .place import Parameters, reference, reference_path, short
+from .run import NOTEBOOKS, read_metrics, values_of, write_json
 from .runner import asked_path
+from .stale import ADAPTER, record_path
 
-LIMIT = 40 * 2**20  # bytes that the artefacts of all data sets may take in the repository
+LIMIT = 64 * 2**20  # bytes that the artefacts of all data sets may take in the repository
 
 
-def publish(dataset: str, llm_name: str, profile_name: str, seed: int) -> Path:
-    """Make (or take from the cache) and write all artefacts of a data set; return their folder."""
+def publish(dataset: str, llm_name: str, profile_name: str, seed: int, reader: str = "") -> Path:
+    """Make (or take from the cache) and write all artefacts of a data set; return their folder.
+
+    Args:
+        reader: a second LLM, which read the prompts in runs of its own: what it answered in them is written instead.
+
+    Raises:
+        InputError: settings that are not those of the recorded values; something of the last runs that is gone; more
+            than `LIMIT`.
+    """
+    if reader:
+        return publish_reader(Parameters(dataset, llm_name, profile_name, seed, reader=reader))
     of = Parameters(dataset, llm_name, profile_name, seed)
     study = Study.of(dataset, llm_name, profile_name, seed)
     data, llm = study.split.data, study.llm
+    check_settings(of, data.hash)
     folder = published_dir() / dataset
     folder.mkdir(parents=True, exist_ok=True)
     texts = write_descriptions(data, llm, folder)
@@ -41,11 +55,14 @@ def publish(dataset: str, llm_name: str, profile_name: str, seed: int) -> Path:
         rows = dict(zip(keys, llm.embed(inputs).astype(np.float16), strict=True))
         held = _held_before(dataset)
         _write_rows(folder / f"{name}.npz", {key: row for key, row in rows.items() if key not in held})
-    formats = write_answers(of.place(data.hash), llm, folder)
+    place = of.place(data.hash)
+    formats = write_answers(place, llm.cache, folder)
+    steps = write_trainings(place, default_cache(), folder)
     trained = study.adapter
     if trained.trained_on == dataset and trained.folder != folder / "adapter":
         shutil.rmtree(folder / "adapter", ignore_errors=True)
         shutil.copytree(trained.folder, folder / "adapter")
+    list_adapters(place, folder)
     provenance = dict(
         dataset=dataset,
         data_hash=data.hash,
@@ -56,20 +73,73 @@ def publish(dataset: str, llm_name: str, profile_name: str, seed: int) -> Path:
         descriptions=dict(
             prompt=description_prompt(data.items.iloc[0], data, llm), max_new_tokens=MAX_NEW_TOKENS, temperature=0.0
         ),
-        answers=f"of notebooks 05 and 06, by number format: {formats}",
+        answers=_told(formats),
         embeddings="mean of the last hidden states over a text's tokens, float16",
+        trained=f"what prompts of notebooks 05 and 06 were made with: {steps}",
         adapter="see adapter/rallrec.json" if trained.trained_on == dataset else f"that of {trained.trained_on}",
-        version=VERSION,
-        hardware=hardware(),
-        date=date.today().isoformat(),
+        **_made_now(),
         command=f"rallrec publish --dataset {dataset} --llm {llm_name} --profile {profile_name} --seed {seed}",
     )
-    (folder / "provenance.json").write_text(
-        json.dumps(provenance, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    write_json(folder / "provenance.json", provenance)
+    return _small_enough(folder)
+
+
+def publish_reader(of: Parameters) -> Path:
+    """Write what a second LLM, ``of.reader``, answered in the last runs; return the data set's folder.
+
+    ``answers-<reader>.npz``, ``reasons-<reader>.jsonl``, ``provenance-<reader>.json``, and its adapters in
+    ``adapters.json`` by their digests: not every model's terms allow to hand on weights that were made of it.
+    """
+    data_hash = load(of.dataset).hash
+    check_settings(of, data_hash)
+    folder, place, end = published_dir() / of.name, of.place(data_hash), f"-{short(of.reader)}"
+    folder.mkdir(parents=True, exist_ok=True)
+    formats = write_answers(place, default_cache(), folder, end)
+    steps = write_trainings(place, default_cache(), folder)
+    list_adapters(place, folder)
+    provenance = dict(
+        dataset=of.name,
+        data_hash=data_hash,
+        model=of.llm,
+        reader=of.reader,
+        weights=fingerprint(of.reader),
+        answers=_told(formats),
+        trained=steps,
+        adapters="not published; adapters.json lists the digests of those that answered",
+        **_made_now(),
     )
+    write_json(folder / f"provenance{end}.json", provenance)
+    return _small_enough(folder)
+
+
+def _told(formats: dict[str, int]) -> str:
+    return f"of notebooks 05 and 06, by number format: {formats}"
+
+
+def _made_now() -> dict[str, str]:
+    return dict(version=VERSION, hardware=hardware(), date=date.today().isoformat())
+
+
+def _small_enough(folder: Path) -> Path:
+    """The folder, if all that is published fits into the repository."""
     if (size_bytes := sum(p.stat().st_size for p in published_dir().rglob("*") if p.is_file())) > LIMIT:
         raise InputError(f"{published_dir()} holds {size_bytes / 2**20:.1f} MiB; the limit is {LIMIT / 2**20:.0f} MiB")
     return folder
+
+
+def check_settings(of: Parameters, data_hash: str) -> None:
+    """Refuse to publish what is not of the settings that a data set's values are recorded for.
+
+    Raises:
+        InputError: names what differs.
+    """
+    recorded = reference(of.name).get("settings", {})
+    here = dict(data_hash=data_hash, llm=of.llm, profile=of.profile, seed=of.seed)
+    if differing := [f"{k} {v} (recorded: {recorded[k]})" for k, v in here.items() if recorded.get(k, v) != v]:
+        raise InputError(
+            f"published/{of.name} belongs to the recorded values, and these settings are others: "
+            f"{', '.join(differing)}; to record others, delete its reference.json first"
+        )
 
 
 def write_descriptions(data, llm: LanguageModel, folder: Path) -> list[str]:
@@ -89,27 +159,75 @@ def write_descriptions(data, llm: LanguageModel, folder: Path) -> list[str]:
     return describe(data, llm)
 
 
-def write_answers(place: str, llm: LanguageModel, folder: Path) -> dict[str, int]:
+def write_answers(place: str, cache: Cache, folder: Path, end: str = "") -> dict[str, int]:
     """Write what the LLM answered in the last runs of a place's notebooks, by key.
 
-    ``answers.npz`` holds what it chose, float64 [n, 2], ``reasons.jsonl`` what was sampled of it.
+    ``answers<end>.npz`` holds what it chose, float64 [n, 2], ``reasons<end>.jsonl`` what was sampled of it.
 
     Returns:
         How many were made in each number format.
     """
-    logs = [path.read_text("ascii") for n in NOTEBOOKS if (path := asked_path(place, n)).exists()]
-    asked = {key: (form, verb) for log in logs for key, form, verb in map(str.split, log.splitlines())}
+    asked = {key: (form, verb) for key, (form, verb) in asked_in(place).items() if verb != "trained"}
     keys = sorted(asked)
-    answers = llm.cache.get(keys)
+    answers = cache.get(keys)
     if missing := sum(a is None for a in answers):
         raise InputError(f"{missing} answers of the last runs are not in the cache; run `make all` again")
     found = list(zip(keys, answers, strict=True))
     if chosen := {key: np.frombuffer(answer, np.float64) for key, answer in found if asked[key][1] == "choose"}:
-        _write_rows(folder / "answers.npz", chosen)
+        _write_rows(folder / f"answers{end}.npz", chosen)
     if sampled := [dict(key=key, answer=answer.decode()) for key, answer in found if asked[key][1] == "sample"]:
         lines = [json.dumps(entry, ensure_ascii=False) + "\n" for entry in sampled]
-        (folder / "reasons.jsonl").write_text("".join(lines), encoding="utf-8")
+        (folder / f"reasons{end}.jsonl").write_text("".join(lines), encoding="utf-8")
     return dict(Counter(form for form, _ in asked.values()))
+
+
+def asked_in(place: str) -> dict[str, tuple[str, str]]:
+    """What the LLM was asked in the last runs of a place's notebooks; see `LanguageModel.asked`."""
+    logs = [path.read_text("ascii") for n in NOTEBOOKS if (path := asked_path(place, n)).exists()]
+    return {key: (form, verb) for log in logs for key, form, verb in map(str.split, log.splitlines())}
+
+
+def write_trainings(place: str, cache: Cache, folder: Path) -> dict[str, int]:
+    """Write what the prompts of a place's last runs were made with: graphs, alignments, rankers, each in a file.
+
+    What no run of the data set was made with goes. What is published stays as it is: it was used.
+
+    Returns:
+        How many there are of each step.
+    """
+    steps = {key: step for key, (step, verb) in asked_in(place).items() if verb == "trained"}
+    (folder / "trained").mkdir(exist_ok=True)
+    for (key, step), blob in zip(steps.items(), cache.get(steps), strict=True):
+        path = folder / training_path(step, key)
+        if path.exists() and not fresh():
+            continue
+        if blob is None:
+            raise InputError(f"a training of the last runs ({step}) is not in the cache; run `make all` again")
+        path.write_bytes(pack(unpack(blob), compress=True))
+    logs = "".join(path.read_text("ascii") for path in (data_dir() / "asked").glob(f"{folder.name}[-+]*"))
+    for path in (folder / "trained").glob("*.npz"):
+        if path.stem.rpartition("-")[2] not in logs:
+            path.unlink()
+    return dict(Counter(steps.values()))
+
+
+def list_adapters(place: str, folder: Path) -> None:
+    """Add to ``adapters.json`` the adapters that answered in a place's last runs and whose weights are not published.
+
+    By the key of all that an adapter is made of (the name of its folder in the data folder): the ``digest`` that its
+    answers are kept under, and the ``inputs`` and the ``curve`` of its training.
+    """
+    path = folder / "adapters.json"
+    published = {adapter_digest(weights.parent) for weights in published_dir().glob(f"*/adapter/{ADAPTER}")}
+    listed = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    records = [record_path(place, n) for n in NOTEBOOKS]
+    files = [json.loads(r.read_text(encoding="utf-8"))["files"] for r in records if r.exists()]
+    for used in {Path(file).parent for each in files for file in each if Path(file).name == ADAPTER}:
+        if (digest := adapter_digest(used)) not in published:
+            made = json.loads((used / "rallrec.json").read_text(encoding="utf-8"))
+            listed[used.name] = dict(digest=digest, inputs=made["inputs"], curve=made["curve"])
+    if listed:
+        write_json(path, dict(sorted(listed.items())))
 
 
 def _held_before(dataset: str) -> set[str]:

@@ -10,14 +10,13 @@ from matplotlib.figure import Figure
 from ..infra.errors import InputError
 from . import figures
 from .context import output_root
+from .place import READS
 from .run import read_metrics
-
-READS = "+reads-"  # in a place's name, before that of a reader that is not the run's LLM
 
 
 def dataset_of(place: str) -> str:
     """The place of the same run with the LLM as its reader: ``ml-100k`` of ``ml-100k+reads-gemma3-270m``."""
-    return place.partition(READS)[0]
+    return place.partition(f"+{READS}")[0]
 
 
 def reader_of(place: str) -> str:

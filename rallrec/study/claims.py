@@ -9,10 +9,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy.stats import false_discovery_control, norm
 
 from ..data.split import Samples
-from ..evaluation.metrics import Estimate, columns, compare, interval
+from ..evaluation.metrics import IDENTICAL, adjusted, compare, interval
 from ..pipeline import METHOD, Choice, Study
 from ..readers.base import READERS
 from . import paper
@@ -21,7 +20,6 @@ from .experiments import HYBRID, ID_BASED, LAST_K, MIXED, ON_RECENT, RALLREC, RE
 RATE = 0.05  # of false discoveries among the verdicts of a table
 LLM, VOTE = "LLM", "vote"  # who reads
 REPLICATES, INCONCLUSIVE, CONTRADICTS = "replicates", "inconclusive", "contradicts"
-IDENTICAL = "identical predictions"  # what differs shows in no answer
 NOT_MEASURED = "not measured"
 
 Side = Choice | Callable[[Study], Choice]
@@ -278,7 +276,8 @@ def measured(
     """P(like) of both sides of each comparison, for `judge`.
 
     Args:
-        among: what the LLM may be asked; a comparison with another choice is left out. None: all.
+        among: what the LLM may be asked; a comparison with another choice is left out. None: all. Left out, too, is
+            what needs an adapter that is not at hand (see `Study.affordable`).
 
     Returns:
         ``{(claim, reader): (samples, p, other)}`` for the readers ``LLM`` and ``vote``, on the test samples that both
@@ -290,7 +289,8 @@ def measured(
             if sides is not None:
                 a, b = (side(study) if callable(side) else side for side in sides)
                 asked = [side for side in (a, b) if READERS[side.reader].samples == "asked"]
-                if among is None or all(side in among for side in asked):
+                allowed = among is None or all(side in among for side in asked)
+                if allowed and len(study.affordable({"a": a, "b": b})) == 2:
                     out[claim, reader] = study.both(a, b)
     return out
 
@@ -301,8 +301,8 @@ def judge(
     """The table of claims: the paper's difference of AUC, ours, and a verdict.
 
     A verdict holds the false discovery rate of the table (Benjamini and Hochberg 1995): ``replicates`` where the
-    adjusted p is below ``rate`` and the sign is the claim's, ``contradicts`` where it is the other, else
-    ``inconclusive``; ``identical predictions`` where both sides say the same of every sample.
+    adjusted p is below ``rate``, zero outside the interval and the sign the claim's, ``contradicts`` where it is the
+    other, else ``inconclusive``; ``identical predictions`` where both sides say the same of every sample.
 
     Args:
         results: as `measured` gives them. What is missing is ``not measured``.
@@ -322,17 +322,15 @@ def judge(
             if sides is not None:
                 lines.append(said | dict(reader=reader) | _found(results.get((claim, reader))))
     table = pd.DataFrame(lines)
-    known = table["p"].notna()
-    table["p_adjusted"] = np.nan
-    if known.any():
-        table.loc[known, "p_adjusted"] = false_discovery_control(table.loc[known, "p"])
+    table["p_adjusted"] = adjusted(table["p"])
     right = np.sign(table["difference"]) == table["expected"]
     told = np.where(right, REPLICATES, CONTRADICTS)
-    table["verdict"] = table["verdict"].where(
-        table["verdict"] != "", np.where(table["p_adjusted"] < rate, told, INCONCLUSIVE)
-    )
+    clear = (table["p_adjusted"] < rate) & ((table["difference_low"] > 0) | (table["difference_high"] < 0))
+    table["verdict"] = table["verdict"].where(table["verdict"] != "", np.where(clear, told, INCONCLUSIVE))
     inside = (table["difference_low"] <= table["paper"]) & (table["paper"] <= table["difference_high"])
-    table["within"] = inside.astype("boolean").mask(table["paper"].isna() | table["p"].isna())
+    table["within"] = inside.astype("boolean").mask(
+        table["paper"].isna() | table["verdict"].isin([NOT_MEASURED, IDENTICAL])
+    )
     return table.astype({"users": "Int64", "n": "Int64"})[list(COLUMNS)]
 
 
@@ -348,15 +346,8 @@ def _found(judged: Judged | None) -> dict:
         return nothing | dict(users=pd.NA, n=pd.NA, verdict=NOT_MEASURED)
     samples, p, other = judged
     e = compare(samples, p, other)["auc"]
-    same = np.array_equal(p, other)
-    found = dict(users=len(np.unique(samples.user)), n=len(samples), p=np.nan if same else _p_value(e))
-    return columns("difference", e) | found | dict(verdict=IDENTICAL if same else "")
-
-
-def _p_value(e: Estimate) -> float:
-    """Two-sided p of a difference of zero: the bootstrap replicates taken as normal, their spread from the interval."""
-    spread = (e.high - e.low) / (norm.ppf(0.975) - norm.ppf(0.025))
-    return float(2 * norm.sf(abs(e.value) / spread)) if spread > 0 else np.nan
+    found = dict(difference=e.value, difference_low=e.low, difference_high=e.high, users=e.users, n=len(samples), p=e.p)
+    return found | dict(verdict=IDENTICAL if e.identical else "")
 
 
 def for_reading(table: pd.DataFrame, dataset: str) -> pd.DataFrame:

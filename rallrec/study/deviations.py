@@ -97,7 +97,7 @@ def _division(study: Study) -> str:
 
 ROWS = (
     Deviation("LLM that describes and embeds", READER_8B, SAME, lambda study: _named(study.llm)),
-    Deviation("LLM that reads", READER_8B, SAME, lambda study: _named(getattr(study, "reader", None) or study.llm)),
+    Deviation("LLM that reads", READER_8B, SAME, lambda study: _named(study.reader)),
     Deviation(
         "number format",
         "8-bit quantisation",
@@ -138,7 +138,7 @@ ROWS = (
         "tuning prompts",
         "a small set, each by similarity and once more in order of time",
         "8,192 (BookCrossing 256), each by similarity, in order of time, and of the last K",
-        lambda study: f"{_adapter(study).sequences:,} in all",
+        lambda study: f"{_adapter(study).sequences:,} in all, half by similarity, half in order of time",
     ),
     Deviation("supervised", "the answer about the target", SAME, "every label of the history, and the target's"),
     Deviation("LoRA", "–", "r 8, alpha 16, dropout 0.05, on q_proj, v_proj; batch 256", _lora),

@@ -23,7 +23,7 @@ STANDS_FOR = {"ml-100k": "ml-1m"}  # a data set that the papers do not have: who
 # rows that ReLLa reports, too, by RALLRec's names and, of what is not in RALLRec's tables, by ours
 IN_RELLA = {
     "DeepFM": "DeepFM (full)",
-    "DCN": "DCNv2 (full)",
+    "DCNv2": "DCNv2 (full)",
     "AutoInt": "AutoInt (full)",
     "DIN": "DIN (full)",
     "SIM": "SIM (full)",
