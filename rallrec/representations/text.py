@@ -1,6 +1,6 @@
 """Item texts: a plain template of title and attributes, and the description that an LLM writes.
 
-Paper, section 2.2.1: the plain template gives ``e_title``, the description ``e_desc``; side by side they are ``e_text``.
+Paper, section 2.2.1: the plain template gives ``e_title``, the description ``e_desc``; together they are ``e_text``.
 """
 
 import re
