@@ -113,9 +113,9 @@ def test_weights_and_retrained_parts(study):
 @pytest.mark.parametrize(
     ("choice", "said"),
     [
-        (Choice("poem"), "representation is 'poem'; it must be one of: title, description, text"),
+        (Choice("poem"), "representation is 'poem'; it must be one of: title; description; text"),
         (Choice(selector="best"), "selector is 'best'; it must be one of: recent, high"),
-        (Choice(reader="oracle"), "reader is 'oracle'; it must be one of: vote, global mean"),
+        (Choice(reader="oracle"), "reader is 'oracle'; it must be one of: vote; global mean"),
         (Choice("text", layers=1), "'text' does not depend on layers"),
         (Choice("colla", temperature=1.0), "'colla' does not depend on temperature"),
         (Choice("colla", weights=(1, 2, 1)), "'colla' has no weights; these have: concatenation, mixture, mix3"),

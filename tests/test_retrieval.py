@@ -193,7 +193,7 @@ def test_k_must_be_positive(tiny_split, embedding, k):
 def test_wrong_matrix_and_unknown_kind(tiny_split, embedding):
     with pytest.raises(rr.InputError, match="has 79 rows; tiny has 80 items"):
         rr.retrieve(tiny_split.test, embedding[:-1])
-    with pytest.raises(rr.InputError, match="'mix9'; it must be one of: title, description, text"):
+    with pytest.raises(rr.InputError, match="'mix9'; it must be one of: title; description; text"):
         represent("mix9", embedding, embedding, embedding, embedding)
     with pytest.raises(rr.InputError, match="title and description have 80 and 79 rows"):
         represent("colla", embedding, embedding[1:], embedding, embedding)
