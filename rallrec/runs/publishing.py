@@ -58,7 +58,7 @@ def publish(dataset: str, llm_name: str, profile_name: str, seed: int, reader: s
     place = of.place(data.hash)
     formats = write_answers(place, llm.cache, folder)
     steps = write_trainings(place, default_cache(), folder)
-    trained = study.adapter
+    trained = study.adapter_of()
     if trained.trained_on == dataset and trained.folder != folder / "adapter":
         shutil.rmtree(folder / "adapter", ignore_errors=True)
         shutil.copytree(trained.folder, folder / "adapter")
@@ -218,7 +218,7 @@ def list_adapters(place: str, folder: Path) -> None:
     answers are kept under, and the ``inputs`` and the ``curve`` of its training.
     """
     path = folder / "adapters.json"
-    published = {adapter_digest(weights.parent) for weights in published_dir().glob(f"*/adapter/{ADAPTER}")}
+    published = {adapter_digest(weights.parent) for weights in published_dir().glob(f"*/adapter*/{ADAPTER}")}
     listed = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     records = [record_path(place, n) for n in NOTEBOOKS]
     files = [json.loads(r.read_text(encoding="utf-8"))["files"] for r in records if r.exists()]

@@ -71,7 +71,7 @@ class Now:
         """Which adapters could be taken: those trained on these data, and the published ones."""
         records = (data_dir() / ("adapters-fresh" if fresh() else "adapters")).glob("*/rallrec.json")
         of_the_data = [f.parent.name for f in records if self.data.hash in f.read_text(encoding="utf-8")]
-        published = [sha256_of(f) for f in sorted(published_dir().glob(f"*/adapter/{ADAPTER}"))]
+        published = [sha256_of(f) for f in sorted(published_dir().glob(f"*/adapter*/{ADAPTER}"))]
         return key_of(trained=sorted(of_the_data), published=published)[:16]
 
     def why(self, notebook: str) -> str | None:
