@@ -198,10 +198,12 @@ def test_every_notebook_runs_on_data_with_hardly_anything_in_them(kind, tmp_path
     split = runs.space["01_descriptions"]["split"]
     assert len(set(split.valid.liked)) == 1 or "likes" not in KINDS[kind]
     if len(set(split.test.liked)) == 1:
-        assert set(runs.space["05_recommendation"]["claims"].verdict) == {"inconclusive"}
-        assert not [name for name in runs.values if name.startswith(("vote_auc", "grid_auc", "claims"))]
+        assert set(runs.space["05_recommendation"]["comparisons"].verdict) == {"inconclusive"}
+        assert not set(runs.space["05_recommendation"]["of_paper"].verdict) & {"replicates", "contradicts"}
+        assert not [name for name in runs.values if name.startswith(("vote_auc", "claims", "paper_claims"))]
     if len(set(split.valid.liked)) == 1:
-        assert not [name for name in runs.values if name.startswith("valid_vote_auc")]
+        assert not [name for name in runs.values if name.startswith(("valid_vote_auc", "grid_auc"))]
+        assert runs.values["alpha"] == pytest.approx(2 / 3, abs=1e-6)
         assert runs.values["chosen_k/item mean + vote, RALLRec"] == LEAST.k
         assert runs.values["chosen_epoch"] == 4  # the last
 
