@@ -21,7 +21,7 @@ LAST_K = Choice(selector="recent", reader="llm")
 ON_RECENT = "llm, tuned on recent"  # the reader of table 3's "without retrieval" and of half of figure 4
 
 # names of RALLRec's tables for the conventional recommenders, which see ids alone, and the readers here
-ID_BASED = {"DeepFM": "DeepFM", "xDeepFM": "xDeepFM", "DCN": "DCNv2", "AutoInt": "AutoInt"}
+ID_BASED = {"DeepFM": "DeepFM", "xDeepFM": "xDeepFM", "DCN": "DCN", "AutoInt": "AutoInt"}
 
 TABLE_1 = {row: METHOD.read_by(reader) for row, reader in ID_BASED.items()} | {
     "Llama3.1 (zero-shot)": UNTUNED,  # on ML-1M table 3 has the same numbers for RALLRec's history, untuned
