@@ -302,7 +302,7 @@ class Study:
                 raise InputError(f"representation {choice.representation!r} does not depend on {setting}")
         return made
 
-    # --- what is shown (paper, section 2.4)
+    # --- what is shown (paper, sections 2.2.4 and 2.4)
 
     def samples(self, part: str) -> Samples:
         """All samples of ``test`` or ``valid``."""

@@ -10,10 +10,11 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from ..evaluation.claims import CLAIM
 from ..evaluation.metrics import interval
 
 WIDTH = 6.3  # inches: the text width of a printed page
-VERDICTS = {"holds": "C2", "inconclusive": "0.6", "does not hold": "C3"}
+VERDICTS = {CLAIM[1]: "C2", CLAIM[0]: "0.6", CLAIM[-1]: "C3"}
 MARKERS = "osD^vPX"
 CALENDAR = -62_000_000_000, 253_000_000_000  # seconds since 1970 that matplotlib has dates for, and a margin
 

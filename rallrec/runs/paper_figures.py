@@ -14,7 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ..study.claims import CONTRADICTS, IDENTICAL, INCONCLUSIVE, REPLICATES, VOTE
+from ..evaluation.metrics import IDENTICAL
+from ..study.claims import CONTRADICTS, INCONCLUSIVE, REPLICATES, VOTE
 from ..study.paper import NAMES
 from .figures import MARKERS, WIDTH
 
@@ -23,15 +24,18 @@ COLORS = {REPLICATES: "C2", INCONCLUSIVE: "0.55", CONTRADICTS: "C3", IDENTICAL: 
 LINE, READ = 0.19, 0.13  # inches of a line of text, and of each reader's interval
 
 
-def claims(table: pd.DataFrame) -> Figure:
+def claims(table: pd.DataFrame, dataset: str = "") -> Figure:
     """The claims: a row a comparison, a panel a data set; the paper's difference across every reader's interval.
 
     The axis is linear up to ± 0.02 and logarithmic beyond, since differences of 0.0003 and of 0.2 stand side by side.
     Comparisons that are ours, not the paper's, are in italics.
 
     Args:
-        table: of `study.claims.judge`, with the columns ``dataset`` and ``read_by`` (the name of an LLM, or ``vote``).
+        table: of `study.claims.judge`; of several data sets and readers with the columns ``dataset`` and ``read_by``
+            (the name of an LLM, or ``vote``). dataset: of a table without these columns.
     """
+    if dataset:
+        table = table.assign(dataset=dataset, read_by=table["reader"])
     datasets = list(dict.fromkeys(table["dataset"]))
     readers = sorted(dict.fromkeys(table["read_by"]), key=lambda name: name == VOTE)
     labels, spans, tops, y = [], {}, [], 0.0
@@ -80,14 +84,14 @@ def _claims_of(ax: Axes, part: pd.DataFrame, readers: list[str], spans: dict) ->
         spread = np.maximum([[row.difference - row.difference_low], [row.difference_high - row.difference]], 0)
         style = dict(color=COLORS[row.verdict], marker=markers[row.read_by], ms=3.6, capsize=1.5, lw=1.1, mew=1)
         ax.errorbar(row.difference, at, xerr=spread, **style)
+    others = _stands_for(part)
     for row in part[part["paper"].notna()].drop_duplicates(["number", "compared"]).itertuples():
         top, bottom = spans[row.number, row.compared]
-        style = "-" if row.reported_on == row.dataset else (0, (1, 0.8))
-        ax.plot([row.paper] * 2, [top + 0.04, bottom - 0.04], color="black", lw=2, ls=style, zorder=5)
-    dataset, n = part["dataset"].iloc[0], part.loc[part["read_by"] != VOTE, "n"].max()
-    others = set(part["reported_on"]) - {"", dataset}
-    stands_for = f"\npaper: {NAMES[others.pop()]}" if others else "\n"
-    ax.set_title(dataset + ("" if pd.isna(n) else f" ({n:,})") + stands_for, fontsize="small", loc="center")
+        style = dict(color="black", lw=2, ls=(0, (1, 0.8)) if others else "-", zorder=5)
+        ax.plot([row.paper] * 2, [top + 0.04, bottom - 0.04], **style)
+    sizes = part.loc[part["read_by"] != VOTE, "n"]
+    of = f" ({sizes.max():,.0f})" if sizes.notna().any() else ""
+    ax.set_title(_heading(part["dataset"].iloc[0] + of, others), fontsize="small", loc="center")
     ax.axvline(0, color="0.4", lw=0.8)
     ax.set_xscale("symlog", linthresh=0.02, linscale=1)
     ax.set_xlim(-0.3, 0.3)
@@ -103,21 +107,29 @@ def beside(table: pd.DataFrame, heading: str = "AUC") -> Figure:
 
     Args:
         table: of `study.paper.beside`, one metric of it, with the columns ``dataset`` and ``read_by`` (a name, the same
-            throughout where nothing is compared by reader).
+            throughout where nothing is compared by reader). ``rella``, if it is there, is shown, too.
     """
-    datasets, readers = list(dict.fromkeys(table["dataset"])), list(dict.fromkeys(table["read_by"]))
+    datasets = list(dict.fromkeys(table["dataset"]))
+    readers = sorted(dict.fromkeys(table["read_by"][table["ours"].notna()]), key=lambda name: name == VOTE)
     rows, markers = list(dict.fromkeys(table["row"])), _markers(readers)
+    of_row = {row: [r for r in readers if r in set(of["read_by"])] for row, of in table.groupby("row")}
     size = (WIDE if len(datasets) > 1 else WIDTH, 1.2 + max(LINE, READ * len(readers) + 0.05) * len(rows))
     figure, axes = plt.subplots(1, len(datasets), figsize=size, sharey=True, squeeze=False)
     for ax, dataset in zip(axes[0], datasets, strict=True):
         part = table[table["dataset"] == dataset]
         for i, reader in enumerate(readers):
             of = part[(part["read_by"] == reader) & part["ours"].notna()]
-            at = [rows.index(row) + 0.8 * ((i + 0.5) / len(readers) - 0.5) for row in of["row"]]
+            n = [len(of_row[row]) for row in of["row"]]
+            shift = [(of_row[row].index(reader) + 0.5) / k - 0.5 for row, k in zip(of["row"], n, strict=True)]
+            at = [rows.index(row) + 0.8 * by * k / len(readers) for row, by, k in zip(of["row"], shift, n, strict=True)]
             spread = np.maximum([of["ours"] - of["ours_low"], of["ours_high"] - of["ours"]], 0)
             ax.errorbar(of["ours"], at, xerr=spread, color=f"C{i}", marker=markers[reader], **DOT)
-        others = _paper_dots(ax, part.drop_duplicates("row"), dataset, rows)
-        ax.set_title(dataset + (f"\npaper: {NAMES[others]}" if others else "\n"), fontsize="small", loc="center")
+        once, others = part.drop_duplicates("row"), _stands_for(part)
+        at = [rows.index(row) for row in once["row"]]
+        ax.plot(once["paper"], at, mfc="none" if others else "black", **DIAMOND)
+        if "rella" in once:
+            ax.plot(once["rella"], at, **OTHER_PAPER)
+        ax.set_title(_heading(dataset, others), fontsize="small", loc="center")
         ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(4))
         ax.set_xlabel(heading, fontsize="small")
         ax.grid(axis="y", visible=False)
@@ -126,6 +138,7 @@ def beside(table: pd.DataFrame, heading: str = "AUC") -> Figure:
     axes[0][0].set_yticks(range(len(rows)), rows, fontsize="small")
     axes[0][0].set_ylim(len(rows) - 0.5, -0.5)
     handles = [Line2D([], [], label="the paper", **DIAMOND)]
+    handles += [Line2D([], [], label="ReLLa's paper", **OTHER_PAPER)] if "rella" in table else []
     handles += [Line2D([], [], color=f"C{i}", marker=markers[r], ms=4, lw=1, label=r) for i, r in enumerate(readers)]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize="small")
     return figure
@@ -133,20 +146,27 @@ def beside(table: pd.DataFrame, heading: str = "AUC") -> Figure:
 
 DOT = dict(ms=4, lw=0, elinewidth=1.1, capsize=1.5)
 DIAMOND = dict(color="black", marker="d", ms=5, lw=0, mew=0.9, zorder=5)
+OTHER_PAPER = dict(color="0.5", marker="+", ms=6, lw=0, mew=1.2, zorder=4)
 
 
-def _paper_dots(ax: Axes, part: pd.DataFrame, dataset: str, rows: list[str]) -> str:
-    """The paper's values, hollow where they are of another data set, whose name is returned."""
-    part = part[part["paper"].notna()]
-    others = "".join(set(part["reported_on"]) - {dataset})
-    ax.plot(part["paper"], [rows.index(row) for row in part["row"]], mfc="none" if others else "black", **DIAMOND)
-    return others
+def _stands_for(part: pd.DataFrame) -> str:
+    """The data set whose values of the paper stand beside those of another; empty where it is the same one.
+
+    Args:
+        part: of one ``dataset``, whose name may go on after a ``+``.
+    """
+    own = part["dataset"].iloc[0].split("+")[0].strip()
+    return "".join(set(part["reported_on"]) - {"", own})
+
+
+def _heading(dataset: str, stands_for: str) -> str:
+    return dataset + (f"\npaper: {NAMES[stands_for]}" if stands_for else "\n")
 
 
 def _two_panels(table: pd.DataFrame, dataset: str) -> tuple[Figure, np.ndarray]:
     """The paper's values to the left, ours to the right, under headings that say of what they are."""
     figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.2))
-    others, sizes = "".join(set(table["reported_on"]) - {"", dataset}), table["n"].dropna()
+    others, sizes = _stands_for(table.assign(dataset=dataset)), table["n"].dropna()
     reported = f"the paper, {NAMES[others]}" if others else "the paper"
     axes[0].set_title(reported if table["paper"].notna().any() else "not in the paper", fontsize="small")
     axes[1].set_title("here" + (f", {sizes.max():,} samples" if len(sizes) else ""), fontsize="small")
@@ -217,8 +237,7 @@ def by_reader(table: pd.DataFrame) -> Figure:
             spread = np.maximum([of["auc"] - of["auc_low"], of["auc_high"] - of["auc"]], 0)[:, mine]
             ax.errorbar(at[mine], of["auc"][mine], yerr=spread, elinewidth=1, capsize=1.5, lw=1, label=row, **style)
             ax.plot(at[~mine], of["auc"][~mine], mfc="white", lw=0, mew=1.2, **style)
-        others = set(part["reported_on"]) - {"", dataset}
-        ax.set_title(dataset + (f"\npaper: {NAMES[others.pop()]}" if others else "\n"), fontsize="small", loc="center")
+        ax.set_title(_heading(dataset, _stands_for(part)), fontsize="small", loc="center")
         theirs = table.groupby("read_by")["of_paper"].all()
         ax.set_xticks(range(len(readers)), [f"{r}{chr(10)}(the paper's)" if theirs[r] else r for r in readers])
         ax.tick_params(axis="x", labelsize="x-small", rotation=30)

@@ -218,7 +218,7 @@ def list_adapters(place: str, folder: Path) -> None:
     answers are kept under, and the ``inputs`` and the ``curve`` of its training.
     """
     path = folder / "adapters.json"
-    published = {adapter_digest(weights.parent) for weights in published_dir().glob(f"*/adapter/{ADAPTER}")}
+    published = {adapter_digest(weights.parent) for weights in published_dir().glob(f"*/adapter*/{ADAPTER}")}
     listed = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     records = [record_path(place, n) for n in NOTEBOOKS]
     files = [json.loads(r.read_text(encoding="utf-8"))["files"] for r in records if r.exists()]
@@ -254,7 +254,17 @@ def _keys(llm: LanguageModel, verb: str, texts: list[str], **settings) -> list[s
 
 # recorded groups of values whose last digits a processor's rounding can change much: of trained LLMs and trees, or of
 # an LLM's answers to a few samples. The AUC of conventional recommenders deviates by up to 0.007 from seed to seed.
-OF_THE_LLM = ("llm", "llm_auc", "reasons_llm", "reasons_missing", "study", "claims", "adapter_valid_loss")
+OF_THE_LLM = (
+    "llm",
+    "llm_auc",
+    "reasons_llm",
+    "reasons_retrieval",
+    "reasons_length",
+    "reasons_agreement",
+    "study",
+    "claims",
+    "adapter_valid_loss",
+)
 ROOM = dict.fromkeys((*OF_THE_LLM, *MODELS), 0.02)
 LEAST_ROOM = 0.01
 
@@ -280,7 +290,8 @@ def record_reference(dataset: str) -> Path:
     metrics = read_metrics(dataset)
     if not metrics:
         raise InputError(f"{dataset} has no metrics.json; run `make all DATASETS={dataset}` first")
-    settings = {k: metrics[k] for k in ("data_hash", "llm", "profile", "seed", "other_parameters")}
+    named = ("data_hash", "llm", "reader", "profile", "seed", "other_parameters")
+    settings = {k: metrics[k] for k in named if k in metrics}
     values = {k: [v, tolerance(k, v)] for k, v in values_of(metrics).items()}
     reference_path(dataset).write_text(
         json.dumps(dict(settings=settings, values=values), indent=1) + "\n", encoding="utf-8"

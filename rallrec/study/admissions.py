@@ -35,7 +35,7 @@ def admissions() -> list[str]:
     below = "All of these" if min(rella.values()) > rallrec else "Most of these"
     gain = {"RALLRec": rallrec - main["Hybrid-Score"], "mixed": mixed - main["Hybrid-Score"]}
     books = {table: value(table, row, BOOKS) for table, row in (("table 1", "RALLRec"), ("figure 3", "RALLRec, K=30"))}
-    untuned = ("table 1", "Llama3.1 (zero-shot)"), ("table 3", "w/o IT"), ("figure 3", "Zero-shot, K=30")
+    untuned = ("table 1", "untuned LLM"), ("table 3", "w/o IT"), ("figure 3", "Zero-shot, K=30")
     amazon = [value("table 4", row, AMAZON, paper=PLUS) for row in (PLUS, PLUS_ROW)]
     return [
         "The two papers give different values under the name RALLRec (BookCrossing / MovieLens-1M / Amazon movies): "

@@ -86,7 +86,7 @@ def _line(name: str) -> tuple[Cell, tuple[Cell, ...]]:
 
 _MAIN, _PARTS, _MIXED = ("table 1", "RALLRec"), ("table 3", "RALLRec"), ("table 4", "Concat. w/ SSL")
 _TEXT, _ID, _CONCATENATED = TABLE_4["Text-based"], TABLE_4["ID-based"], TABLE_4["Concat. w/o SSL"]
-_ONE_ADAPTER = "Both sides are read by the same adapter; the paper tunes an LLM for each."
+_ONE_ADAPTER = "Here one adapter reads both sides."
 _RECENT_ALONE = Choice(selector="recent", reader=ON_RECENT)
 
 CLAIMS = (
@@ -99,7 +99,7 @@ CLAIMS = (
         tuple(("table 1", row) for row in ID_BASED),
         (RALLREC, best_id_based),
         one_change=False,
-        note="The paper takes the best on test, this study the best on validation.",
+        note="Of the paper the best on test counts, here the best on validation.",
     ),
     PaperClaim(
         2,
@@ -276,7 +276,8 @@ def measured(
     """P(like) of both sides of each comparison, for `judge`.
 
     Args:
-        among: what the LLM may be asked; a comparison with another choice is left out. None: all.
+        among: what the LLM may be asked; a comparison with another choice is left out. None: all. Left out, too, is
+            what needs an adapter that is not at hand (see `Study.affordable`).
 
     Returns:
         ``{(claim, reader): (samples, p, other)}`` for the readers ``LLM`` and ``vote``, on the test samples that both
@@ -288,7 +289,8 @@ def measured(
             if sides is not None:
                 a, b = (side(study) if callable(side) else side for side in sides)
                 asked = [side for side in (a, b) if READERS[side.reader].samples == "asked"]
-                if among is None or all(side in among for side in asked):
+                allowed = among is None or all(side in among for side in asked)
+                if allowed and len(study.affordable({"a": a, "b": b})) == 2:
                     out[claim, reader] = study.both(a, b)
     return out
 

@@ -97,9 +97,12 @@ def _division(study: Study) -> str:
 
 ROWS = (
     Deviation("LLM that describes and embeds", READER_8B, SAME, lambda study: _named(study.llm)),
-    Deviation("LLM that reads", READER_8B, SAME, lambda study: _named(getattr(study, "reader", None) or study.llm)),
+    Deviation("LLM that reads", READER_8B, SAME, lambda study: _named(study.reader)),
     Deviation(
-        "number format", "8 bits", SAME, "16 or 32 bits; the weights of the small models are distributed in 4 bits"
+        "number format",
+        "8-bit quantisation",
+        SAME,
+        "16 or 32 bits; the weights of the small models are distributed in 4 bits",
     ),
     Deviation("descriptions", "–", "sampled, temperature 0.8, top-p 0.9", "greedy decoding"),
     Deviation("text embedding", "title and description side by side", "description alone", SAME),
@@ -135,12 +138,12 @@ ROWS = (
         "tuning prompts",
         "a small set, each by similarity and once more in order of time",
         "8,192 (BookCrossing 256), each by similarity, in order of time, and of the last K",
-        lambda study: f"{_adapter(study).sequences:,} in all",
+        lambda study: f"{_adapter(study).sequences:,} in all, half by similarity, half in order of time",
     ),
     Deviation("supervised", "the answer about the target", SAME, "every label of the history, and the target's"),
     Deviation("LoRA", "–", "r 8, alpha 16, dropout 0.05, on q_proj, v_proj; batch 256", _lora),
-    Deviation("test samples", UNSAID, f"the first {SCORED:,}", _judged),
-    Deviation("choices are made on", UNSAID, f"the first {CHOSEN_ON:,} test samples", "validation samples"),
+    Deviation("test samples", "–", f"the first {SCORED:,}", _judged),
+    Deviation("choices are made on", "–", f"the first {CHOSEN_ON:,} test samples", "validation samples"),
     Deviation(
         "edges of the graph",
         "interactions",

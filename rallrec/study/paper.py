@@ -23,7 +23,7 @@ STANDS_FOR = {"ml-100k": "ml-1m"}  # a data set that the papers do not have: who
 # rows that ReLLa reports, too, by RALLRec's names and, of what is not in RALLRec's tables, by ours
 IN_RELLA = {
     "DeepFM": "DeepFM (full)",
-    "DCN": "DCNv2 (full)",
+    "DCNv2": "DCNv2 (full)",
     "AutoInt": "AutoInt (full)",
     "DIN": "DIN (full)",
     "SIM": "SIM (full)",
@@ -36,7 +36,7 @@ def _numbers() -> pd.DataFrame:
     raw = pd.read_csv(noted(NUMBERS))
     table = raw["table"].str.split(", ", n=1, expand=True)
     names, about = table[0].str.replace(r" \(.*\)$", "", regex=True), table[1].fillna("")
-    row = raw["row"].str.replace(r"^Ours\b", PAPER, regex=True)
+    row = raw["row"].str.replace(r"^Ours\b", PAPER, regex=True).replace("Llama3.1 (zero-shot)", "untuned LLM")
     return pd.DataFrame(
         dict(
             paper=raw.paper, table=names, about=about, row=row, dataset=raw.dataset, metric=raw.metric, value=raw.value
@@ -49,8 +49,9 @@ def numbers() -> pd.DataFrame:
 
     Returns:
         Columns ``paper`` (``RALLRec``, ``RALLRec+``, ``ReLLa``), ``table`` (``table 1``, ``figure 3`` …), ``about``
-        (what the table is of), ``row`` (the paper's name of it; *Ours* is called RALLRec), ``dataset`` (this package's
-        name), ``metric`` (``auc``, ``log_loss`` in nats, ``accuracy`` at 0.5), ``value``.
+        (what the table is of), ``row`` (the paper's name of it; its *Ours* is ``RALLRec`` here, *Llama3.1 (zero-shot)*
+        ``untuned LLM``), ``dataset`` (this package's name), ``metric`` (``auc``, ``log_loss`` in nats, ``accuracy`` at
+        0.5), ``value``.
 
     Example:
         >>> from rallrec.study import paper
