@@ -34,7 +34,7 @@ PLACE = "tiny+tiny-random+smoke"
 CHOICES = (
     rr.Choice(selector="recent", reader="llm"),
     rr.Choice(selector="learned", reader="llm"),
-    rr.Choice("mix", "high", "llm"),
+    rr.Choice("mixture, principal components", "high", "llm"),
 )
 
 
@@ -92,7 +92,7 @@ def test_what_is_published_answers_another_checkout(folder, tiny_split, monkeypa
     data = tiny_split.data
     assert len(rr.describe(data, there.llm)) == data.n_items
     assert there.llm.embed(rr.plain(data)).shape[0] == data.n_items
-    assert there.adapter.folder == made / "adapter"
+    assert there.adapter_of().folder == made / "adapter"
     assert [there.predict(choice).tolist() for choice in CHOICES] == [each.tolist() for each in p]
     assert there.trained == study.trained
 
@@ -130,7 +130,7 @@ def test_other_settings_never_overwrite_what_is_recorded(folder, tiny_split, mon
 def test_adapters_whose_weights_stay_here_are_listed(folder, tiny_split):
     """By the digest that their answers are kept under; a published one is no news, and what was listed stays."""
     study = study_of(tiny_split, folder)
-    trained, made = study.adapter.folder, folder / "published" / "tiny"
+    trained, made = study.adapter_of().folder, folder / "published" / "tiny"
     record = stale.record_path(PLACE, "05_recommendation")
     record.parent.mkdir(parents=True)
     record.write_text(json.dumps(dict(files={str(trained / stale.ADAPTER): "", "titles.csv": ""})))
@@ -142,8 +142,16 @@ def test_adapters_whose_weights_stay_here_are_listed(folder, tiny_split):
     entry = listed[trained.name]
     assert study.llm.adapted(trained).weights == f"{study.llm.weights}+{entry['digest']}"
     assert entry["inputs"]["data"] == tiny_split.data.hash
-    assert len(entry["curve"]["valid"]) == len(study.adapter.curve.valid)
+    assert len(entry["curve"]["valid"]) == len(study.adapter_of().curve.valid)
+    answers = study.predict(CHOICES[0])
+    shutil.copytree(trained, made / "elsewhere")
+    shutil.rmtree(trained)  # in a fresh clone its answers do
+    there = study_of(tiny_split, folder)
+    assert not there.adapter_at_hand()
+    assert there.predict(CHOICES[0]) == pytest.approx(answers)
+    assert not there.adapted().at_hand
     (made / "adapters.json").unlink()
+    (made / "elsewhere").rename(trained)
     shutil.copytree(trained, made / "adapter")
     publishing.list_adapters(PLACE, made)
     assert not (made / "adapters.json").exists()
