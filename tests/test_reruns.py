@@ -166,7 +166,7 @@ def test_what_changed_is_run_again_and_nothing_else(own, first_only, monkeypatch
         ("rallrec.representations.text:", "the code changed: rallrec.representations.text"),
         ("rallrec.readers.vote:vote", None),
         ("rallrec.data.own:own_data", None),  # shows in the data's hash
-        ("rallrec.runs.overview:said", None),
+        ("rallrec.runs.side_by_side:said", None),
     ):
         assert name in code, name
         now = Now(of)
