@@ -12,7 +12,7 @@ import rallrec as rr
 from rallrec import __main__ as command
 from rallrec.extensions import load_extra
 from rallrec.infra.files import ROOT
-from rallrec.runs import overview, paper_overview, place
+from rallrec.runs import overview, paper_overview, paper_tables, place
 from rallrec.runs.overview import TABLES, across, comparable, write_overview
 from rallrec.runs.place import Parameters
 from rallrec.runs.run import read_metrics
@@ -301,7 +301,7 @@ def test_the_papers_tables_across_data_sets(outputs):
     theirs = readers[readers.of_paper & (readers.dataset == "ml-1m")].set_index("row").auc
     assert theirs["RALLRec"] == 0.7772
     assert theirs["last K"] == 0.7687
-    assert readers.read_by.tolist()[-1] == paper_overview.PAPERS_LLM
+    assert readers.read_by.tolist()[-1] == paper_tables.PAPERS_LLM
     assert not readers[readers.dataset == "my-own"].of_paper.any()
     deviations = cells_of(folder / "deviations.md")
     assert deviations[2][3] == "10"
@@ -344,7 +344,7 @@ def test_runs_through_another_reader_stand_beside_the_others(outputs, other_read
         f"replicates with gemma3-270m {change}."
     )
     readers = pd.read_csv(folder / "by_reader.csv")
-    assert list(dict.fromkeys(readers.read_by)) == ["smollm2-135m", "gemma3-270m", paper_overview.PAPERS_LLM]
+    assert list(dict.fromkeys(readers.read_by)) == ["smollm2-135m", "gemma3-270m", paper_tables.PAPERS_LLM]
 
 
 def test_rows_that_do_not_hang_on_the_reader_stand_once():

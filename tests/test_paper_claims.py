@@ -219,3 +219,12 @@ def test_the_figure_of_the_claims(predictions, dataset):
     labels = [label.get_text() for label in ax.get_yticklabels()]
     assert labels[0] == "1. LLM-based beats ID-based"
     assert [label for label in labels if label in {c.compared for c in CLAIMS}] == [c.compared for c in CLAIMS]
+
+
+def test_no_interval_lies_beyond_the_figure(predictions):
+    samples = predictions[0]
+    table = judge(CLAIMS, "tiny", {(CLAIMS[1], LLM): (samples, samples.liked * 1.0, 1 - samples.liked)})
+    (ax,) = paper_figures.claims(table, "tiny").axes
+    figures.plt.close("all")
+    assert table.difference.max() == 1
+    assert ax.get_xlim()[1] > 1
