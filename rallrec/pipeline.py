@@ -15,7 +15,7 @@ import pandas as pd
 
 from .data.loading import load
 from .data.split import Samples, Split, split
-from .evaluation.metrics import auc, results_table
+from .evaluation.metrics import adjust, auc, results_table
 from .infra.cache import default_cache, noting
 from .infra.errors import InputError, at_least, one_of, within
 from .llm.base import LanguageModel
@@ -302,7 +302,7 @@ class Study:
                 raise InputError(f"representation {choice.representation!r} does not depend on {setting}")
         return made
 
-    # --- what is shown (paper, section 2.4)
+    # --- what is shown (paper, sections 2.2.4 and 2.4)
 
     def samples(self, part: str) -> Samples:
         """All samples of ``test`` or ``valid``."""
@@ -491,22 +491,27 @@ class Study:
 
     # --- tables
 
-    def table(self, rows: dict[str, Choice], baseline: str, of: Samples | None = None) -> pd.DataFrame:
+    def table(
+        self, rows: dict[str, Choice], baseline: str, of: Samples | None = None, predict: Callable | None = None
+    ) -> pd.DataFrame:
         """`metrics.results_table` of choices by their labels, against one of them.
 
         Args:
             of: the test samples; by default all that the baseline's reader judges. A row whose reader judges only
                 some of them stands there with these alone, and its difference is the baseline's on the same ones.
+            predict: ``predict(choice, of=samples)``; by default `predict`. `study.seeds.predict` gives several
+                trainings of a trained reader.
         """
+        predict = predict or self.predict
         of = self.judged(rows[baseline]) if of is None else of
         has = {label: np.isin(of.position, self.judged(choice).position) for label, choice in rows.items()}
-        whole = {label: self.predict(choice, of=of) for label, choice in rows.items() if has[label].all()}
+        whole = {label: predict(choice, of=of) for label, choice in rows.items() if has[label].all()}
         made = {row["method"]: row for row in results_table(of, whole, baseline).to_dict("records")}
         for label in rows.keys() - whole.keys():
             some = of.take(has[label])
-            p = {name: self.predict(rows[name], of=some) for name in (label, baseline)}
+            p = {name: predict(rows[name], of=some) for name in (label, baseline)}
             made[label] = results_table(some, p, baseline).to_dict("records")[0]
-        return pd.DataFrame([made[label] for label in rows])
+        return adjust(pd.DataFrame([made[label] for label in rows]))  # one family
 
     def row(self, choice: Choice, beside: Choice) -> pd.DataFrame:
         """One row of the tables, and the method by the same reader.

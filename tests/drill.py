@@ -1,12 +1,15 @@
-"""`make drill`: the whole run on generated data, killed, crowded, and on broken disks.
+"""`make drill`: the whole run on generated data, killed, crowded, on broken disks, and on another processor.
 
     python tests/drill.py              all drills
     python tests/drill.py kill 20      one of them (kill: that many times)
     python tests/drill.py kill 5 ml-100k quick smollm2-135m
     python tests/drill.py jobs 'tiny ml-100k'
+    python tests/drill.py prompts ml-100k quick smollm2-135m
+    python tests/drill.py processors ml-100k quick smollm2-135m
 
 Each drill works in a copy of the checkout. It ends well if the run does and its outputs are those of
-an undisturbed run, byte for byte, or if it stops with one line that says why.
+an undisturbed run, byte for byte, or if it stops with one line that says why. Another processor rounds otherwise:
+there the LLM is to be asked the same, and the recorded values are to be within their tolerances.
 """
 
 import hashlib
@@ -20,10 +23,18 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+
+from rallrec.pipeline import STEPS, Choice, Study
+from rallrec.readers.prompts import Details, build
+from rallrec.representations.mixture import REPRESENTATIONS
+from rallrec.retrieval.selectors import SELECTORS
 from rallrec.runs.place import Parameters
+from rallrec.runs.run import values_of
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMIT = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=ROOT, text=True).strip()  # whatever comes meanwhile
@@ -36,6 +47,19 @@ END;
 """
 
 
+# what makes the libraries compute as on a processor without AVX: torch, oneDNN, MKL, OpenBLAS, numpy, FAISS, libm
+NO_AVX = dict(
+    ATEN_CPU_CAPABILITY="default",
+    ONEDNN_MAX_CPU_ISA="SSE41",
+    MKL_CBWR="COMPATIBLE",
+    OPENBLAS_CORETYPE="Prescott",
+    NPY_DISABLE_CPU_FEATURES=" ".join(np._core._multiarray_umath.__cpu_dispatch__),
+    FAISS_OPT_LEVEL="generic",
+    GLIBC_TUNABLES="glibc.cpu.hwcaps=-AVX512F,-AVX2,-AVX,-FMA,-FMA4",
+)
+NOTEBOOKS = ("05_recommendation", "06_ablations")  # those that ask the LLM to choose
+
+
 class Copy:
     """A copy of the checkout's tracked files, with its own data folder, that runs with this Python."""
 
@@ -44,6 +68,7 @@ class Copy:
         self.places = [name + Parameters(name, llm, profile).suffix for name in dataset.split()]
         subprocess.run(["git", "clone", "-qn", str(ROOT), str(folder)], check=True)
         subprocess.run(["git", "checkout", "-q", COMMIT], cwd=folder, check=True)
+        self.settings = [f"--dataset={dataset}", f"--profile={profile}", f"--llm={llm}"]
         self.variables = [f"PYTHON={sys.executable}", f"DATASETS={dataset}", f"PROFILE={profile}", f"LLM={llm}"]
         self.environment = os.environ | {"PYTHONPATH": str(folder)}
         for made in self.made():
@@ -90,6 +115,11 @@ class Copy:
         process = self.start(*goal)
         said, _ = process.communicate()
         return process.returncode, said
+
+    def rallrec(self, *arguments: str, **environment: str) -> None:
+        """Run a command of the package with the copy's settings."""
+        command = [sys.executable, "-m", "rallrec", *arguments, *self.settings]
+        subprocess.run(command, cwd=self.folder, env=self.environment | environment, check=True)
 
     def outputs(self) -> dict[str, str]:
         """Digest of every output; of ``metrics.json`` without its clocks."""
@@ -257,11 +287,100 @@ def flipped(folder: Path) -> str:
     return f"a cache with flipped bytes: {'; '.join(ends)}; the same outputs each time"
 
 
+# --- another processor ---------------------------------------------------------------------------
+
+
+def all_prompts(dataset: str = "tiny", profile: str = "smoke", llm: str = "tiny-random") -> dict:
+    """Digests of the prompts of every representation and selector, of all that they are made with, and of a product.
+
+    The product is a plain one in float32: it differs on a processor that rounds otherwise.
+    """
+    study = Study.of(dataset, llm, profile)
+    details, digests = Details(statistics=study.split), {}
+    for name in SELECTORS:
+        for items in list(REPRESENTATIONS) if SELECTORS[name].reads_items else [""]:
+            choice = Choice(selector=name, reader="llm", **({"representation": items} if items else {}))
+            texts = [t for part in ("test", "valid") for t in _texts(study, choice, part, details)]
+            digests[f"{items or '-'}, {name}"] = _digest("\n".join(texts).encode())
+    parts = {name: _digest(study[name].tobytes()) for name in STEPS}
+    x = np.random.default_rng(0).normal(size=(99, 999)).astype(np.float32)
+    return dict(prompts=digests, parts=parts, trained=study.trained, paid=study.llm.paid, product=_digest(x @ x.T))
+
+
+def _texts(study: Study, choice: Choice, part: str, details: Details) -> list[str]:
+    return build(study.shown(choice, study.asked(part)), "labelled", study.llm, details).texts
+
+
+def _digest(content) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def prompts_on(environment: dict[str, str], *of: str) -> dict:
+    """What `all_prompts` gives in an environment."""
+    command = [sys.executable, "-W", "ignore", __file__, "all_prompts", *of]
+    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    given = os.environ | {"PYTHONPATH": paths} | environment
+    said = subprocess.run(command, env=given, check=True, capture_output=True, text=True).stdout
+    return json.loads(said.splitlines()[-1])
+
+
+def prompts(folder: Path, *of: str) -> str:
+    """All prompts here and without AVX; what is trained for the first of them the second finds in the cache."""
+    data = {"RALLREC_DATA": str(folder / "data")}
+    (folder / "data").mkdir(exist_ok=True)
+    for name in ("models", "raw"):
+        if (ROOT / "data" / name).exists():
+            (folder / "data" / name).symlink_to(ROOT / "data" / name)
+    here, there = prompts_on(data, *of), prompts_on(data | NO_AVX, *of)
+    assert here["product"] != there["product"], "the environment changes no rounding"
+    for what in ("parts", "trained", "prompts"):
+        differ = [name for name in here[what] | there[what] if here[what].get(name) != there[what].get(name)]
+        assert not differ, f"{what} differ: {', '.join(differ)}"
+    assert not there["paid"], f"the LLM was asked {there['paid']} times without AVX"
+    return f"prompts of {len(here['prompts'])} ways to choose a history: the same here and without AVX"
+
+
+def processors(folder: Path, *of: str) -> str:
+    """Notebooks 05 and 06 here and without AVX, each from a fresh clone with what is published.
+
+    Of data of which nothing is published, the second has what the first one publishes.
+    """
+    here, there = Copy(folder / "here", *of), Copy(folder / "there", *of)
+    dataset = here.settings[0].partition("=")[2]
+    for copy, environment in ((here, {}), (there, NO_AVX)):
+        copy.watch()
+        for notebook in NOTEBOOKS:
+            copy.rallrec("run", notebook, **environment)
+        if copy is here and not (copy.folder / "published" / dataset).exists():
+            copy.rallrec("publish", "--seed=0")
+            shutil.copytree(copy.folder / "published" / dataset, there.folder / "published" / dataset)
+    said = [f"{dataset}: {len(here.paid()):,} answers of the LLM paid here, {len(there.paid()):,} without AVX"]
+    for name in NOTEBOOKS:
+        first, second = (set((c.folder / "data" / "asked" / f"{c.places[0]}-{name}").open()) for c in (here, there))
+        said.append(f"{name}: {len(first):,} things asked or trained; {len(first ^ second)} of them differ")
+        assert first == second, "\n".join([*said, *sorted(first ^ second)][:20])
+    assert not there.paid(), "\n".join(said)
+    values = [values_of(json.loads((c.made()[0] / "metrics.json").read_text("utf-8"))) for c in (here, there)]
+    apart = {name: abs(value - values[1][name]) for name, value in values[0].items() if value != values[1][name]}
+    said.append(f"{len(values[0])} values: {len(apart)} differ, by {max(apart.values(), default=0):.1g} at most")
+    recorded = there.folder / "published" / dataset / "reference.json"
+    for name, (value, room) in json.loads(recorded.read_text("utf-8"))["values"].items() if recorded.exists() else ():
+        if name in values[1] and abs(values[1][name] - value) > room:
+            said.append(f"{name}: {values[1][name]}, recorded {value}")
+    outputs = [copy.outputs() for copy in (here, there)]
+    kinds = Counter(Path(name).suffix for name, digest in outputs[0].items() if outputs[1].get(name) != digest)
+    return "\n".join([*said, f"of {len(outputs[0])} outputs {kinds.total()} differ in some byte: {dict(kinds)}"])
+
+
 DRILLS = dict(kill=kill, twice=twice, jobs=jobs, full=full, read_only=read_only, flipped=flipped)
+DRILLS |= dict(prompts=prompts, processors=processors)
 
 
 def main() -> None:
     name, *arguments = sys.argv[1:] or [None]
+    if name == "all_prompts":  # of `prompts_on`
+        print(json.dumps(all_prompts(*arguments)))
+        return
     with tempfile.TemporaryDirectory(prefix="rallrec-drill-") as tmp:
         for drill in [DRILLS[name]] if name else DRILLS.values():
             print(drill(Path(tmp), *(int(a) if a.isdecimal() else a for a in arguments)), flush=True)

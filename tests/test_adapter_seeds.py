@@ -10,7 +10,7 @@ from rallrec.evaluation.metrics import auc
 from rallrec.pipeline import Study
 from rallrec.study import adapter_seeds
 
-from .test_ablations import study_of
+from .studies import study_of
 
 
 @pytest.fixture

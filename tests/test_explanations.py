@@ -58,6 +58,15 @@ def test_scores_of_the_worked_example(shown, embedding):
     assert sorted(example[example["shown"] == "yes"]["item"]) == sorted(titles)
 
 
+@pytest.mark.parametrize("alpha", [1 / 2, 2 / 3, 4 / 5])
+def test_the_reranker_shows_the_highest_scores(tiny_split, embedding, alpha):
+    samples = tiny_split.test.take(tiny_split.test.n_earlier > 5)
+    shown = rr.rerank(samples, embedding, k=5, alpha=alpha)
+    for row in range(0, len(shown), 10):
+        example = diagrams.worked_example(shown, embedding, alpha, row=row)
+        assert (example["shown"] == "yes").tolist() == [True] * 5 + [False] * (len(example) - 5)
+
+
 def test_bars_of_the_worked_example(shown, embedding):
     example = diagrams.worked_example(shown, embedding, alpha=0.5)
     figure = diagrams.score_bars(example)

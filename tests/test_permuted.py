@@ -9,7 +9,7 @@ from rallrec.evaluation.metrics import auc
 from rallrec.pipeline import Choice
 from rallrec.study.permuted import against_permuted, permuted
 
-from .test_ablations import study_of
+from .studies import study_of
 
 
 def test_a_users_ratings_stay_the_users(tiny):

@@ -17,7 +17,7 @@ from rallrec.retrieval import learned
 from rallrec.runs import place, publishing, reporting, stale
 from rallrec.runs.publishing import publish, record_reference, tolerance
 
-from .test_ablations import study_of
+from .studies import study_of
 
 
 @pytest.fixture

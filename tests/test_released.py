@@ -12,7 +12,7 @@ from rallrec.pipeline import Choice
 from rallrec.retrieval.retrieve import Representation, shifted
 from rallrec.study import released
 
-from .test_ablations import study_of
+from .studies import study_of
 
 
 def test_the_shift_compares_history_items_by_the_next_id(tiny, tiny_split):

@@ -10,6 +10,7 @@ from rallrec.data.dataset import build
 from rallrec.data.disclosures import arbitrary_last, disclosures, whole
 from rallrec.data.past import item_statistics
 from rallrec.data.split import PROTOCOLS, Protocol, Samples
+from rallrec.retrieval.selectors import released
 
 
 def test_parts_are_eight_one_one_in_time_order(tiny, tiny_split):
@@ -160,10 +161,10 @@ def test_the_shuffle_does_not_depend_on_the_order_of_the_rows(untimed, tiny):
     assert (np.diff(untimed.item[: untimed.start[1]]) < 0).any()  # it is a shuffle, not the order of ids
 
 
-def test_without_time_the_reranker_keeps_the_most_similar_then_the_last_in_the_list(untimed, embedding):
+def test_without_time_the_released_reranker_keeps_the_most_similar_then_the_last_in_the_list(untimed, embedding):
     samples = rr.split(untimed).train
     shown = rr.retrieve(samples, embedding, 6)
-    reranked = rr.rerank(shown)
+    reranked = released(shown)
     for row, position, earlier in zip(reranked.position, shown.position, samples.n_earlier, strict=True):
         if earlier <= 6:
             assert row.tolist() == position.tolist()

@@ -179,7 +179,7 @@ def split(
 
     Samples are ordered by (time, user, item); the first 8/10 train, the next 1/10 validate, the
     rest tests. Without time the last of each user's shuffled ratings is a sample, and users are
-    divided at random. (The paper's BookCrossing has nine tenths for training and none for
+    divided at random. (The released code's BookCrossing has nine tenths for training and none for
     validation; here one of the nine validates.)
 
     Args:

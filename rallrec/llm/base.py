@@ -94,7 +94,9 @@ class LanguageModel:
         return self._answers("sample", prompts, settings, _all_without_thoughts, json.loads)
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
-        """Mean of the last hidden states over a text's own tokens (paper, section 2.2.1).
+        """Mean of the last hidden states over a text's own tokens.
+
+        The paper's section 2.2.1 has the hidden representation; the mean over tokens is the released code's.
 
         Returns:
             float32 [len(texts), d]. Kept (and so rounded) in half precision, like the published ones.

@@ -130,11 +130,11 @@ def known(
 ) -> Adapter | None:
     """The adapter of the same arguments whose answers are published and whose weights are not; None of others.
 
-    ``published/<dataset>/adapters.json`` lists these by the key of all that they are made of.
+    ``published/<dataset>/adapters.json`` lists these by the name of the folder that a trained one has (see `_Wanted`).
     """
     wanted = _Wanted(split, made_of, llm, borrow, tuning, AdapterSettings(**settings))
     listed = {} if fresh() else read_listed(split.data.name)
-    if not (found := listed.get(wanted.key)):
+    if not (found := listed.get(wanted.folder.name)):
         return None
     return Adapter(None, Curve(**found["curve"]), split.data.name, wanted.settings.tells, found["digest"])
 
@@ -144,7 +144,7 @@ def listed_path(dataset: str) -> Path:
 
 
 def read_listed(dataset: str) -> dict[str, dict]:
-    """What ``adapters.json`` of a data set lists: by key the ``tuning``, the ``digest``, the ``curve``."""
+    """What ``adapters.json`` of a data set lists: the ``digest``, the ``inputs`` and the ``curve`` of each."""
     path = listed_path(dataset)
     try:
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

@@ -31,7 +31,7 @@ WAITS = timedelta(days=1)  # of a launch's other processes, while the first wait
 class AdapterSettings:
     """Settings of `adapter`.
 
-    The paper's LoRA has r 8 on ``q_proj`` and ``v_proj``; a small LLM gains from all linear layers.
+    The released code's LoRA has r 8 on ``q_proj`` and ``v_proj``; a small LLM gains from all linear layers.
 
     Attributes:
         sequences: training samples, an equal share of them in each of the ``orders`` (selectors).

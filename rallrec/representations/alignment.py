@@ -49,7 +49,7 @@ class Alignment:
 
 @dataclass(frozen=True)
 class AlignmentSettings:
-    """Settings of `train_alignment`; the paper states the first two, and that there is no temperature.
+    """Settings of `train_alignment`; the paper states ``sides``, two layers, and no temperature.
 
     Attributes:
         sides: what an MLP maps: the ``text`` alone into the collaborative space (paper), or ``both`` (ours).

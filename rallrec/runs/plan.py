@@ -246,7 +246,8 @@ class DataSetPlan:
         log = asked_path(self.place, notebook)
         if self.is_published or (log.exists() and not self._asks_anew(notebook)):
             return None
-        n = 2 * min(self.size.reason_samples, len(self.split.test)) * self.size.reason_answers  # with a hint, without
+        # of the last items, of the retrieved ones, and with the tuned LLM's answer told
+        n = 3 * min(self.size.reason_samples, len(self.split.test)) * self.size.reason_answers
         return self._of_the_reader("answers with reasons", n, "description")
 
 

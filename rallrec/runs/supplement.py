@@ -52,6 +52,7 @@ def statistics(split: Split) -> pd.DataFrame:
         "rating scale": f"{data.scale[0]:g} to {data.scale[1]:g}",
         "a like is a rating": f"> {data.like_above:g}",
         "share of likes": float(data.liked.mean()),
+        **({} if data.unrated is None else {"share of implicit ratings": float((data.rating == data.unrated).mean())}),
         "timestamps": "yes" if data.timed else "no",
         "ties (a user's successive ratings with equal time)": ties,
     }

@@ -6,36 +6,33 @@ from ..pipeline import Choice
 from ..readers.base import READERS
 from ..retrieval.selectors import SELECTORS
 
+OF_ITEMS = ("representation", "weights", "layers", "edges", "temperature", "stop")  # read by some selectors only
+
 
 def compared(one: Choice, other: Choice) -> dict[str, tuple]:
     """The parts in which two choices differ, by name, with the values of both.
 
-    A part that changes nothing in a row is none there: the representation under a selector that looks at none, and all
-    of what is shown to a reader that does not read it.
+    Only parts that both read are compared. That one of them reads no representation, or nothing that is shown, follows
+    from its selector, or its reader, and is no second difference.
 
     Example:
         >>> compared(Choice("colla", "high"), Choice(selector="recent"))
-        {'representation': ('colla', None), 'selector': ('high', 'recent')}
+        {'selector': ('high', 'recent')}
     """
-    mine, theirs = _parts(one), _parts(other)
-    return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}
+    mine, theirs = _read(one), _read(other)
+    return {name: (mine[name], theirs[name]) for name in mine if name in theirs and mine[name] != theirs[name]}
 
 
 def in_words(one: Choice, other: Choice) -> str:
-    """`compared` as a cell of a table: ``selector: rerank / recent; reader: llm / vote``."""
+    """`compared` as a cell of a table: ``selector: rerank / recent``, with a dash for what the profile says."""
     pairs = compared(one, other).items()
     return "; ".join(f"{name}: {_written(mine)} / {_written(theirs)}" for name, (mine, theirs) in pairs) or "nothing"
 
 
-def _parts(choice: Choice) -> dict:
+def _read(choice: Choice) -> dict:
+    shown, items = READERS[choice.reader].reads_shown, SELECTORS[choice.selector].reads_items
     parts = {f.name: getattr(choice, f.name) for f in fields(choice)}
-    shown = READERS[choice.reader].reads_shown
-    read = shown and SELECTORS[choice.selector].reads_items
-    for name in parts.keys() - {"reader"}:
-        of_items = name in ("representation", "weights", "layers", "edges", "temperature")
-        if not (read if of_items else shown):
-            parts[name] = None
-    return parts
+    return {name: v for name, v in parts.items() if name == "reader" or (shown and (items or name not in OF_ITEMS))}
 
 
 def _written(value) -> str:

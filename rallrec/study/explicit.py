@@ -1,7 +1,5 @@
 """BookCrossing without its implicit ratings: what the fast readers say where a label is taste."""
 
-from dataclasses import replace
-
 from ..data.loading import load
 from ..data.split import split
 from ..pipeline import Study
@@ -19,5 +17,5 @@ def explicit(study: Study) -> Study | None:
     """
     if study.split.data.name != "bookcrossing":
         return None
-    given = dict(split=split(load("bookcrossing-explicit"), parts=PARTS), parts={}, base=None, differs=())
-    return replace(study, **given, _kept={}, _retrieved={}, _used=set())
+    divided = split(load("bookcrossing-explicit"), parts=PARTS)
+    return Study(divided, study.llm, study.size, study.seed, study.reader, study.n_asked)
