@@ -24,18 +24,15 @@ COLORS = {REPLICATES: "C2", INCONCLUSIVE: "0.55", CONTRADICTS: "C3", IDENTICAL: 
 LINE, READ = 0.19, 0.13  # inches of a line of text, and of each reader's interval
 
 
-def claims(table: pd.DataFrame, dataset: str = "") -> Figure:
+def claims(table: pd.DataFrame) -> Figure:
     """The claims: a row a comparison, a panel a data set; the paper's difference across every reader's interval.
 
     The axis is linear up to ± 0.02 and logarithmic beyond, since differences of 0.0003 and of 0.2 stand side by side.
     Comparisons that are ours, not the paper's, are in italics.
 
     Args:
-        table: of `study.claims.judge`; of several data sets and readers with the columns ``dataset`` and ``read_by``
-            (the name of an LLM, or ``vote``). dataset: of a table without these columns.
+        table: of `study.claims.judge`, with the columns ``dataset`` and ``read_by`` (the name of an LLM, or ``vote``).
     """
-    if dataset:
-        table = table.assign(dataset=dataset, read_by=table["reader"])
     datasets = list(dict.fromkeys(table["dataset"]))
     readers = sorted(dict.fromkeys(table["read_by"]), key=lambda name: name == VOTE)
     labels, spans, tops, y = [], {}, [], 0.0
