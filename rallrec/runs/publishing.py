@@ -58,7 +58,7 @@ def publish(dataset: str, llm_name: str, profile_name: str, seed: int, reader: s
     place = of.place(data.hash)
     formats = write_answers(place, llm.cache, folder)
     steps = write_trainings(place, default_cache(), folder)
-    trained = study.adapter
+    trained = study.adapter_of()
     if trained.trained_on == dataset and trained.folder != folder / "adapter":
         shutil.rmtree(folder / "adapter", ignore_errors=True)
         shutil.copytree(trained.folder, folder / "adapter")
