@@ -290,7 +290,8 @@ def record_reference(dataset: str) -> Path:
     metrics = read_metrics(dataset)
     if not metrics:
         raise InputError(f"{dataset} has no metrics.json; run `make all DATASETS={dataset}` first")
-    settings = {k: metrics[k] for k in ("data_hash", "llm", "profile", "seed", "other_parameters")}
+    named = ("data_hash", "llm", "reader", "profile", "seed", "other_parameters")
+    settings = {k: metrics[k] for k in named if k in metrics}
     values = {k: [v, tolerance(k, v)] for k, v in values_of(metrics).items()}
     reference_path(dataset).write_text(
         json.dumps(dict(settings=settings, values=values), indent=1) + "\n", encoding="utf-8"
