@@ -15,6 +15,7 @@ import pytest
 import rallrec as rr
 from rallrec.infra.cache import Cache
 from rallrec.infra.files import ROOT, data_dir
+from rallrec.readers.prompts import Details
 from rallrec.runs.publishing import write_answers
 from rallrec.runs.run import NOTEBOOKS
 from rallrec.runs.runner import execute
@@ -112,8 +113,8 @@ def test_what_the_llm_chose_can_be_published(outputs, tmp_path, monkeypatch):
     monkeypatch.setattr(other, "_choose", lambda *a: pytest.fail("asked again"))
     split = rr.split(rr.load("tiny"))
     study = split.valid.take(split.valid.draw(20, 0))
-    p = rr.recommend(rr.select(study, "recent", k=3), other)
-    assert (p == rr.recommend(rr.select(study, "recent", k=3), llm)).all()
+    shown, details = rr.select(study, "recent", k=3), Details.of(("statistics",), split)  # of the study of prompts
+    assert (rr.recommend(shown, other, details=details) == rr.recommend(shown, llm, details=details)).all()
 
 
 def test_values_are_those_of_the_data(outputs):
