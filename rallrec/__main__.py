@@ -77,7 +77,9 @@ def _parser() -> argparse.ArgumentParser:
         if name == "overview":
             several.add_argument("--places", nargs="+", help="folders of papermill_runs/ to put side by side")
             several.add_argument("--name", default="side-by-side", help="of their overview, figures/overview+NAME")
-    command("adapter", _adapter, "train the reader's LoRA adapter", "dataset", "llm", "reader", "profile", "seed")
+    about = "train the reader's LoRA adapter"
+    adapter = command("adapter", _adapter, about, "dataset", "llm", "reader", "profile", "seed")
+    adapter.add_argument("--tuning", default="paper", help="paper, no augmentation, recent, ours; default: paper")
     merge = command("merge", _merge, "write the LLM with an adapter merged in, for a server without LoRA", "llm")
     merge.add_argument("adapter", help="folder of the adapter")
     merge.add_argument("folder", help="where to write")
@@ -197,7 +199,7 @@ def _study(args):
 
 
 def _adapter(args) -> None:
-    trained = _study(args).adapter_of()
+    trained = _study(args).adapter_of(args.tuning)
     for step, train, valid in zip(trained.curve.step, trained.curve.train, trained.curve.valid, strict=True):
         print(f"step {step:>5}: loss {train:.4f}, on validation {valid:.4f}")
     print(trained.folder)

@@ -556,7 +556,7 @@ GRAPH, ALIGNED = ("colla",), ("ssl", "ssl of the title", "ssl of the description
 
 
 def _ssl(study: Study, text: np.ndarray, **others) -> np.ndarray:
-    settings = study.size.alignment | dict(seed=study.seed, device=study.device) | others
+    settings = others | study.size.alignment | dict(seed=study.seed, device=study.device)
     return train_alignment(text, study["colla"], study.warm, **settings).ssl
 
 

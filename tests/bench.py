@@ -29,6 +29,7 @@ from rallrec.llm.local import LocalModel
 from rallrec.readers import prompts
 from rallrec.representations.lightgcn import train_lightgcn
 from rallrec.representations.text import plain
+from rallrec.retrieval.selectors import ALPHA
 
 TEXTS, SAMPLES, K, WIDTH = 200, 10_000, 30, 320
 USERS = 1000  # of MovieLens-1M, whose ratings the row-wise loop reads
@@ -163,7 +164,7 @@ def retrieval() -> None:
     """Retrieve and rerank, K = 30, all test samples."""
     data = movielens()
     test, items = rr.split(data).test, random_items(data)
-    seconds, _ = timed(lambda: rr.rerank(rr.retrieve(test, items, K)))
+    seconds, _ = timed(lambda: rr.rerank(test, items, K))
     print(f"{data.name}: {len(test):,} test samples, {WIDTH} dimensions, K = {K}: {seconds:.1f} s")
 
 
@@ -172,7 +173,7 @@ def retrieval_ours() -> None:
     data = movielens()
     split, items = rr.split(data), random_items(data)
     some = split.test.take(split.test.draw(SAMPLES))
-    seconds, shown = timed(lambda: rr.rerank(rr.retrieve(some, items, K)))
+    seconds, shown = timed(lambda: rr.rerank(some, items, K))
     print(json.dumps(dict(seconds=seconds, check=int(np.sort(shown.position).sum()))))
 
 
@@ -189,9 +190,11 @@ def retrieval_plain() -> None:
         for n, (position, earlier) in enumerate(zip(some.position, some.n_earlier, strict=True)):
             at = {data.item[p]: p for p in range(position - earlier, position)}
             similar = [at[i] for i in order[data.item[position]] if i in at][:K]
-            kept = sorted(similar, reverse=True)[: 2 * K // 3]
-            fill = [p for p in range(position - 1, position - earlier - 1, -1) if p not in set(kept)][: K - len(kept)]
-            chosen = kept + fill[::-1]
+            recent, score = range(position - 1, position - 1 - min(K, earlier), -1), {}
+            for channel, weight in ((similar, ALPHA), (recent, 1 - ALPHA)):
+                for rank, p in enumerate(channel, 1):
+                    score[p] = score.get(p, 0) + weight / rank
+            chosen = sorted(score, key=lambda p: (round(score[p], 9), p))[-K:]
             out[n, : len(chosen)] = chosen
         return out
 
@@ -244,7 +247,7 @@ def large() -> None:
     print(f"split into {[len(p) for p in (split.train, split.valid, split.test)]} in {seconds:.1f} s")
     items = np.random.default_rng(0).normal(size=(data.n_items, 64)).astype(np.float32)
     some = split.test.take(split.test.draw(100_000))
-    seconds, _ = timed(lambda: rr.rerank(rr.retrieve(some, items, K)))
+    seconds, _ = timed(lambda: rr.rerank(some, items, K))
     print(f"{len(some):,} samples retrieved and reranked, K = {K}: {seconds:.1f} s")
     seconds, catalogue = timed(lambda: rr.Catalogue(items))
     print(f"FAISS index of {data.n_items:,} items, {items.shape[1]} dimensions: {seconds:.0f} s")

@@ -1,5 +1,9 @@
 """Study and Choice: what is shown, who reads it, and the command line that makes a row."""
 
+import shlex
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,14 +12,17 @@ import rallrec as rr
 from rallrec import pipeline
 from rallrec.__main__ import main
 from rallrec.data.past import item_statistics
+from rallrec.data.split import Samples
 from rallrec.evaluation.calibration import platt
 from rallrec.evaluation.metrics import auc
 from rallrec.pipeline import FULL, METHOD, Choice, Study
 from rallrec.profiles import profile
 from rallrec.readers.base import READERS
 from rallrec.readers.combination import combine
+from rallrec.representations.alignment import TWO_SIDED
 from rallrec.representations.mixture import mix
-from rallrec.study.ablations import ASKED, CLAIMS, FAST, VARIANTS
+from rallrec.retrieval.selectors import ALPHAS
+from rallrec.study.ablations import ALIGNMENTS, ASKED, CLAIMS, FAST, GRAPHS, IN_ORDER, VARIANTS
 
 from .studies import study_of
 
@@ -40,8 +47,8 @@ def test_a_choice_is_what_its_selector_and_representation_show(study):
 
 
 def test_parts_and_representations_have_one_name(study):
-    assert study["mix3"] == pytest.approx(mix(study["text"], study["colla"], study["ssl"]))
-    assert study["mix3-plain"] == pytest.approx(mix(study["title"], study["colla"], study["ssl of the title"]))
+    assert (study["mixture"] == mix(study["text"], study["colla"], study["ssl"])).all()
+    assert (study["mixture, title"] == mix(study["title"], study["colla"], study["ssl of the title"])).all()
     with pytest.raises(rr.InputError, match="'mix2' is not one matrix but 2"):
         study["mix2"]
 
@@ -59,8 +66,35 @@ def test_nothing_is_made_before_it_is_asked_for_and_nothing_twice(tiny_split, tm
     study.auc(Choice("colla", "high"))
     assert made == ["train_lightgcn"]
     study.auc(Choice())
-    study.auc(Choice("mix"))
+    study.auc(Choice("concatenation"))
     assert made == ["train_lightgcn", "describe", "train_alignment"]
+
+
+@pytest.mark.parametrize(
+    ("part", "of", "settings"),
+    [
+        ("ssl", "text", {}),
+        ("ssl of the title", "title", {}),
+        ("ssl of the description", "description", {}),
+        ("ssl, two-sided", "text", TWO_SIDED),
+    ],
+)
+def test_what_each_alignment_is_trained_on(tiny_split, tmp_path, monkeypatch, part, of, settings):
+    study, trained = study_of(tiny_split, tmp_path), []
+    monkeypatch.setattr(pipeline, "train_alignment", lambda *a, **k: trained.append((a, k)) or SimpleNamespace(ssl=a))
+    del study.parts[part]
+    _ = study[part]
+    ((text, colla, warm), given), usual = trained[0], study.size.alignment | dict(seed=0, device="cpu")
+    assert text is study[of]
+    assert colla is study["colla"]
+    assert (warm == pipeline.warm_items(tiny_split)).all()
+    assert given == settings | usual
+
+
+def test_items_of_the_graph_are_those_that_it_may_see(tiny_split):
+    data = tiny_split.data
+    warm = pipeline.warm_items(tiny_split)
+    assert set(np.flatnonzero(warm)) == set(data.item[tiny_split.graph_ratings])
 
 
 def test_weights_and_retrained_parts(study):
@@ -70,22 +104,26 @@ def test_weights_and_retrained_parts(study):
     assert (mixed[:, -6:] == 0).all()
     none, one = (study.items(Choice("colla", layers=n)).parts[0] for n in (0, 1))
     assert not np.allclose(none, one)
-    cold, hot = (study.items(Choice(temperature=t)).parts[0] for t in (0.05, 1.0))
-    assert not np.allclose(cold, hot)
+    for name in ("mixture", "mixture, two-sided"):
+        cold, hot = (study.items(Choice(name, temperature=t)).parts[0] for t in (0.05, 1.0))
+        assert not np.allclose(cold, hot), name
     assert study.items(Choice("text")).parts[0] is study["text"]  # a variant shares what does not differ
 
 
 @pytest.mark.parametrize(
     ("choice", "said"),
     [
-        (Choice("poem"), "representation is 'poem'; it must be one of: title, text, colla"),
+        (Choice("poem"), "representation is 'poem'; it must be one of: title; description; text"),
         (Choice(selector="best"), "selector is 'best'; it must be one of: recent, high"),
-        (Choice(reader="oracle"), "reader is 'oracle'; it must be one of: vote, global mean"),
+        (Choice(reader="oracle"), "reader is 'oracle'; it must be one of: vote; global mean"),
         (Choice("text", layers=1), "'text' does not depend on layers"),
         (Choice("colla", temperature=1.0), "'colla' does not depend on temperature"),
-        (Choice("colla", weights=(1, 2, 1)), "'colla' has no weights; these have: mix, mix3"),
+        (Choice("colla", weights=(1, 2, 1)), "'colla' has no weights; these have: concatenation, mixture, mix3"),
         (Choice(weights=(1, 2)), r"weights are \(1, 2\); give 3 of them"),
         (Choice(selector="high", recent=0.5), "selector 'high' takes no 'recent'"),
+        (Choice(recent=0.5), "selector 'rerank' takes no 'recent'"),
+        (Choice(selector="released", alpha=0.5), "selector 'released' takes no 'alpha'"),
+        (Choice("concatenation", stop="held out"), "'concatenation' does not depend on stop"),
         (Choice(selector="learned", layers=1), "'learned' reads no one representation, so layers changes nothing"),
     ],
 )
@@ -98,6 +136,67 @@ def test_settings_that_a_representation_uses_are_told_after_another_was_made(stu
     study.items(Choice("colla", layers=1))
     with pytest.raises(rr.InputError, match="'text' does not depend on layers"):
         study.items(Choice("text", layers=1))
+
+
+# --- alpha: chosen on validation ----------------------------------------------------------------
+
+
+def aucs_by_alpha(study, samples, items, k: int, **options) -> dict[float, float]:
+    """The vote's AUC at each of the paper's alphas, as the definition has it."""
+    return {a: round(auc(samples.liked, rr.vote(rr.rerank(samples, items, k, a, **options))), 4) for a in ALPHAS}
+
+
+def with_ratings(study, samples, rng) -> Study:
+    """The study with other ratings of these samples' targets."""
+    split, rating = study.split, study.split.data.rating.copy()
+    rating[samples.position] = rng.permutation(rating[samples.position])
+    data = replace(split.data, rating=rating)
+    parts = {name: Samples(data, getattr(split, name).position) for name in ("train", "valid", "test")}
+    return study.changed(study.size, (), split=replace(split, data=data, **parts))
+
+
+@pytest.mark.parametrize(("name", "k"), [("mixture", 5), ("mixture", 10), ("colla", 3), ("text", 8)])
+def test_alpha_is_the_best_of_the_papers_three_on_validation(study, name, k):
+    items = study.representation(name)
+    for options in ({}, dict(both="max"), dict(beta=2.0)):
+        aucs, best = aucs_by_alpha(study, study.split.valid, items, k, **options), study.best_alpha(items, k, **options)
+        assert aucs[best] == max(aucs.values())
+        test = study.split.test
+        shown = study.shown(Choice(name, k=k, **options), test)
+        assert (shown.position == rr.rerank(test, items, k, best, **options).position).all()
+        other = study.shown(Choice(name, k=k, alpha=0.1, **options), test)
+        assert (other.position == rr.rerank(test, items, k, 0.1, **options).position).all()
+
+
+def test_alpha_is_chosen_on_validation_alone(study):
+    """Other labels of test samples, by which another alpha were the best of them, change nothing; of validation do."""
+    k, rng = 5, np.random.default_rng(0)
+    items = study.method
+
+    def best_on(study, part: str) -> set[float]:
+        aucs = aucs_by_alpha(study, study.samples(part), items, k)
+        return {a for a in ALPHAS if aucs[a] == max(aucs.values())}
+
+    alpha, chosen = study.best_alpha(items, k), set()
+    differ = [
+        other for _ in range(20) if alpha not in best_on(other := with_ratings(study, study.split.test, rng), "test")
+    ]
+    assert len(differ) > 3
+    assert {other.best_alpha(items, k) for other in differ} == {alpha}
+    for _ in range(20):
+        other = with_ratings(study, study.split.valid, rng)
+        chosen.add(other.best_alpha(items, k))
+        assert chosen <= set(ALPHAS)
+        assert other.best_alpha(items, k) in best_on(other, "valid")
+    assert len(chosen) > 1
+
+
+def test_without_a_choice_alpha_is_two_thirds(study):
+    """Where all alphas are as good, and where validation has one class."""
+    assert study.best_alpha(study.method, 1000) == 2 / 3  # everything is shown
+    likes = study.split.valid.take(study.split.valid.liked)
+    one_class = study.changed(study.size, (), split=replace(study.split, valid=likes))
+    assert one_class.best_alpha(study.method, 5) == 2 / 3
 
 
 def test_p_of_the_fast_readers(study):
@@ -143,21 +242,38 @@ def test_the_tables_rows_name_what_exists():
 
 def test_commands_say_what_differs():
     assert Choice().command("tiny") == "rallrec ablate --dataset tiny"
-    choice = Choice("colla", "high", "llm", 7, 0.25, (1, 2, 0), layers=3, edges="all", temperature=0.1)
+    options = dict(recent=0.25, weights=(1, 2, 0), layers=3, edges="all", temperature=0.1, stop="held out")
+    choice = Choice("colla", "high", "llm", 7, **options)
     assert choice.command("tiny", "my file.py") == (
         "rallrec ablate --dataset tiny --extra 'my file.py' --representation colla --selector high --reader llm --k 7 "
-        "--recent 0.25 --weights 1 2 0 --layers 3 --edges all --temperature 0.1"
+        "--recent 0.25 --weights 1 2 0 --layers 3 --edges all --temperature 0.1 --stop 'held out'"
+    )
+    choice = Choice("mixture, title", alpha=4 / 5, beta=1 / 3, both="max", order="best first")
+    assert choice.command("tiny") == (
+        "rallrec ablate --dataset tiny --representation 'mixture, title' --alpha 0.8 --beta 1/3 --both max "
+        "--order 'best first'"
     )
     assert Choice(recent=2 / 3).command("tiny").endswith("--recent 2/3")
 
 
 @pytest.mark.parametrize("recent", [1 / 3, 2 / 3, 0.1, 0.123456, 1.0])
 def test_a_command_gives_the_very_same_share(recent, study, monkeypatch, capsys):
+    choice = Choice(selector="released", recent=recent)
+    assert read_again(choice, study, monkeypatch) == choice
+
+
+@pytest.mark.parametrize("choice", [*(VARIANTS | IN_ORDER | GRAPHS | ALIGNMENTS).values(), Choice(alpha=2 / 3)])
+def test_a_command_gives_the_very_same_choice(choice, study, monkeypatch, capsys):
+    assert read_again(choice, study, monkeypatch) == choice
+
+
+def read_again(choice: Choice, study, monkeypatch) -> Choice:
+    """What the command line makes of a choice's own command."""
     seen = []
     monkeypatch.setattr(Study, "of", lambda *a: study)
     monkeypatch.setattr(Study, "row", lambda _, choice, beside: seen.append(choice) or pd.DataFrame([METRICS]))
-    assert main(Choice(recent=recent).command("tiny").split()[1:]) == 0
-    assert seen == [Choice(recent=recent)]
+    assert main(shlex.split(choice.command("tiny"))[1:]) == 0
+    return seen[0]
 
 
 METRICS = dict(method="x", n=1) | {
@@ -175,7 +291,8 @@ def test_a_share_that_is_none_is_refused(written, capsys):
 @pytest.mark.parametrize(("written", "share"), [(0.3333, 1 / 3), (0.6667, 2 / 3), (0.667, 2 / 3)])
 def test_a_rounded_share_shows_what_the_fraction_shows(study, written, share):
     for k in (3, 6, 12, 30):
-        shown = [study.shown(Choice(recent=r, k=k), study.split.test).position for r in (written, share)]
+        choices = [Choice(selector="released", recent=r, k=k) for r in (written, share)]
+        shown = [study.shown(choice, study.split.test).position for choice in choices]
         assert (shown[0] == shown[1]).all()
 
 
@@ -192,17 +309,20 @@ def test_the_command_makes_the_row(capsys, monkeypatch, study, choice):
 
 
 def test_the_llm_reads_with_and_without_its_adapter(study):
-    asked, (adapted, details) = study.asked(), study.adapted
+    asked = study.asked()
     shown = rr.select(asked, "recent", k=study.size.llm_k)
-    for reader, llm in (("llm", adapted), ("zero-shot", study.llm)):
-        p = rr.recommend(shown, llm, details=details)
+    for reader, llm in (("llm", study.adapted()), ("zero-shot", study.llm)):
+        p = rr.recommend(shown, llm, details=study.details)
         assert study.predict(Choice(selector="recent", reader=reader)) == pytest.approx(p)
 
 
-@pytest.mark.parametrize("selector", ["recent", "high", "sequential", "rerank"])
-@pytest.mark.parametrize("kind", ["mix3", "mix2", "hybrid"])
+OF_SELECTORS = {"rerank": {"alpha": 0.5, "both": "max", "order": "best last"}, "released": {"recent": 0.5}}
+
+
+@pytest.mark.parametrize("selector", ["recent", "high", "sequential", "rerank", "released"])
+@pytest.mark.parametrize("kind", ["mixture", "mix2", "hybrid"])
 def test_what_is_kept_shows_what_select_shows(study, kind, selector):
-    test, options = study.split.test, {"recent": 0.5} if selector == "rerank" else {}
+    test, options = study.split.test, OF_SELECTORS.get(selector, {})
     for k in (1, 4, 9, 4, 60):
         expected = rr.select(test, selector, study.representation(kind), k, **options)
         assert (study.shown(Choice(kind, selector, k=k, **options), test).position == expected.position).all()
@@ -212,7 +332,7 @@ def test_a_row_names_the_parts_that_it_depends_on():
     from rallrec.study.ablations import FAST, parts_of
 
     table = parts_of(FAST).set_index("row")
-    assert table.loc["vote, RALLRec"].tolist() == ["mix3", "rerank", "vote"]
+    assert table.loc["vote, RALLRec"].tolist() == ["mixture", "rerank", "vote"]
     assert table.loc["vote, last K"].tolist() == ["–", "recent", "vote"]
     assert table.loc["DeepFM"].tolist() == ["–", "–", "DeepFM"]
     assert table.loc["global mean"].tolist() == ["–", "–", "global mean"]

@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ import pytest
 import rallrec as rr
 from rallrec.__main__ import main
 from rallrec.evaluation.metrics import auc
+from rallrec.infra.files import ROOT
 from rallrec.pipeline import Study
 from rallrec.study import adapter_seeds
 
@@ -37,6 +39,22 @@ def test_answers_of_other_seeds_are_published_and_read(study):
     aucs = [auc(samples.liked, by_seed[s]["LLM, RALLRec"]) for s in "012"]
     assert table.loc[0, ["mean", "deviation"]].tolist() == pytest.approx([np.mean(aucs), np.std(aucs, ddof=1)])
     assert table.loc[0, ["seed 0", "seed 1", "seed 2"]].tolist() == pytest.approx(aucs)
+
+
+def test_the_notebook_shows_the_spread_over_seeds(study):
+    """Notebook 05 has it only for data whose seeds are published; its cell, on others."""
+    cells = json.loads((ROOT / "notebooks" / "05_recommendation.ipynb").read_text(encoding="utf-8"))["cells"]
+    (source,) = ("".join(c["source"]) for c in cells if "adapter_seeds.published(" in "".join(c["source"]))
+    tables, said = [], []
+    run = SimpleNamespace(table=lambda *a: tables.append(a), say=said.append)
+    space = dict(study=study, run=run, SEED=0, adapted=study.adapted(), details=study.details)
+    exec(source, space)
+    assert said == ["The adapter of these data was trained with one seed."]
+    adapter_seeds.publish(study, [1])
+    exec(source, space)
+    ((_, table, *_),) = tables
+    assert {"seed 0", "seed 1"} < set(table)
+    assert "as the mean over 2 adapters" in said[1]
 
 
 @pytest.mark.parametrize("here", [0.1, -0.1])

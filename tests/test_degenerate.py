@@ -198,10 +198,12 @@ def test_every_notebook_runs_on_data_with_hardly_anything_in_them(kind, tmp_path
     split = runs.space["01_descriptions"]["split"]
     assert len(set(split.valid.liked)) == 1 or "likes" not in KINDS[kind]
     if len(set(split.test.liked)) == 1:
-        assert set(runs.space["05_recommendation"]["claims"].verdict) == {"inconclusive"}
-        assert not [name for name in runs.values if name.startswith(("vote_auc", "grid_auc", "claims"))]
+        assert set(runs.space["05_recommendation"]["comparisons"].verdict) == {"inconclusive"}
+        assert not set(runs.space["05_recommendation"]["of_paper"].verdict) & {"replicates", "contradicts"}
+        assert not [name for name in runs.values if name.startswith(("vote_auc", "claims", "paper_claims"))]
     if len(set(split.valid.liked)) == 1:
-        assert not [name for name in runs.values if name.startswith("valid_vote_auc")]
+        assert not [name for name in runs.values if name.startswith(("valid_vote_auc", "grid_auc"))]
+        assert runs.values["alpha"] == pytest.approx(2 / 3, abs=1e-6)
         assert runs.values["chosen_k/item mean + vote, RALLRec"] == LEAST.k
         assert runs.values["chosen_epoch"] == 4  # the last
 
@@ -302,7 +304,7 @@ def test_a_batch_of_one_sample(tiny_split, cache):
 def test_k_beyond_the_longest_history_shows_all_of_it(tiny_split, embedding):
     data = tiny_split.data
     longest = int(np.diff(data.start).max()) - 1
-    for name in ("recent", "high", "sequential", "rerank"):
+    for name in ("recent", "high", "sequential", "rerank", "released"):
         shown = rr.select(tiny_split.test, name, None if name == "recent" else embedding, 10**9)
         assert shown.k == longest  # no more is allocated
         assert (shown.real.sum(1) == tiny_split.test.n_earlier).all()
@@ -351,10 +353,14 @@ NAN, INF = float("nan"), float("inf")
     [
         *(dict(weights=w) for w in [(NAN, 1, 1), (INF, 1, 1), (-1, 1, 1), (0, 0, 0), (), ("a", 1, 1), (True, 1, 1), 1]),
         *(dict(temperature=t) for t in (-0.1, 0, NAN, INF, "warm")),
-        *(dict(recent=r) for r in (-0.1, 1.1, NAN, INF, True, "half")),
+        *({name: r} for name in ("recent", "alpha") for r in (-0.1, 1.1, NAN, INF, True, "half")),
+        *(dict(beta=b) for b in (-1, 0, NAN, INF, True, "steep")),
         *(dict(k=k) for k in (0, -1, 1.5, True, "3", NAN)),
         *(dict(layers=n) for n in (-1, 1.5, True, 10**6)),
         dict(edges="dislikes"),
+        dict(both="mean"),
+        dict(order="random"),
+        dict(stop="never"),
     ],
 )
 def test_a_choice_of_nonsense(choice):
@@ -364,6 +370,7 @@ def test_a_choice_of_nonsense(choice):
 
 def test_a_choice_at_the_border():
     rr.Choice(k=1, recent=0, weights=[0, 1, 0], layers=0, edges="all", temperature=1e-3)
+    rr.Choice(alpha=0, beta=1e-3, both="max", order="best last", stop="held out")
     assert rr.Choice(weights=[0, 1, 0]) == rr.Choice(weights=(0, 1, 0))  # and it can be a key
     assert hash(rr.Choice(weights=np.array([0, 1.0, 0]))) == hash(rr.Choice(weights=(0, 1, 0)))
 
@@ -411,9 +418,11 @@ def nonsense(split, embedding):
     yield "matrix", lambda: rr.retrieve(test, None)
     yield "row 0", lambda: rr.retrieve(test, holed)
     yield "rows", lambda: rr.retrieve(test, embedding[1:])
-    yield "recent", lambda: rr.rerank(shown, NAN)
-    yield "recent", lambda: rr.rerank(shown, "half")
-    yield "recent", lambda: rr.select(test, "rerank", embedding, 3, recent=2)
+    yield "alpha", lambda: rr.rerank(test, embedding, 3, NAN)
+    yield "alpha", lambda: rr.select(test, "rerank", embedding, 3, alpha="half")
+    yield "beta", lambda: rr.rerank(test, embedding, 3, beta=0)
+    yield "recent", lambda: rr.select(test, "released", embedding, 3, recent=2)
+    yield "takes no 'recent'", lambda: rr.select(test, "rerank", embedding, 3, recent=0.5)
     yield "selector", lambda: rr.select(test, "best", embedding)
     yield "selector", lambda: rr.select(test, 3)
     yield "needs a representation", lambda: rr.select(test, "high")
@@ -423,6 +432,8 @@ def nonsense(split, embedding):
     yield "rows", lambda: rr.mix(embedding, embedding[1:])
     yield "row 0", lambda: rr.mix(holed, embedding)
     yield "temperature", lambda: rr.align(embedding, embedding, temperature=0)
+    yield "sides", lambda: rr.align(embedding, embedding, sides="colla")
+    yield "stop", lambda: rr.align(embedding, embedding, stop="never")
     yield "epochs", lambda: rr.align(embedding, embedding, epochs=-1)
     yield "row 0", lambda: rr.align(embedding, holed)
     yield "layers", lambda: rr.lightgcn(split, layers=-1)

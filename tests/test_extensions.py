@@ -148,7 +148,7 @@ def test_names_that_are_taken_or_unknown():
         rr.representation("mix3")(lambda study: study["text"])
     with pytest.raises(rr.InputError, match="reader 'vote' is built in"):
         rr.reader("vote")(lambda study, shown: 0)
-    with pytest.raises(rr.InputError, match="representation is 'poem'; it must be one of: title, text"):
+    with pytest.raises(rr.InputError, match="representation is 'poem'; it must be one of: title; description; text"):
         rr.row("a row", Choice("poem"))
     with pytest.raises(rr.InputError, match="samples is 'some'; it must be one of: all, asked"):
         rr.reader("mine", samples="some")

@@ -34,6 +34,7 @@ PLACE = "tiny+tiny-random+smoke"
 CHOICES = (
     rr.Choice(selector="recent", reader="llm"),
     rr.Choice(selector="learned", reader="llm"),
+    rr.Choice(reader="llm"),  # alpha by validation
     rr.Choice("mixture, principal components", "high", "llm"),
 )
 

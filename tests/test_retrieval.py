@@ -6,7 +6,7 @@ import pytest
 import rallrec as rr
 from rallrec.data.split import Samples
 from rallrec.evaluation.catalogue import Catalogue
-from rallrec.representations.mixture import mix, represent, scaled
+from rallrec.representations.mixture import REPRESENTATIONS, mix, principal_components, represent, scaled, text
 from rallrec.retrieval.retrieve import Representation, Shown, similarities, unit
 
 
@@ -58,11 +58,11 @@ def test_permuting_the_item_table_changes_nothing(tiny, tiny_split, embedding):
     other = replace(tiny, items=items, item=np.argsort(order).astype(np.int32)[tiny.item])
     samples = Samples(other, tiny_split.test.position)
     assert (samples.data.items.item_id[samples.item].to_numpy() == tiny.items.item_id[tiny_split.test.item]).all()
-    for kind in ("title", "text", "colla", "ssl", "mix", "mix2", "mix3", "hybrid"):
+    for kind in ("title", "description", "text", "colla", "ssl", "concatenation", "mixture", "hybrid", "mix2"):
         a = represent(kind, embedding, embedding[:, :6], embedding[:, 6:], embedding[:, 3:9])
         p = embedding[order]
         b = represent(kind, p, p[:, :6], p[:, 6:], p[:, 3:9])
-        for selector in ("high", "rerank"):
+        for selector in ("high", "rerank", "released"):
             shown, same = rr.select(tiny_split.test, selector, a, 5), rr.select(samples, selector, b, 5)
             assert (shown.position == same.position).all(), (kind, selector)
             assert (rr.vote(shown) == rr.vote(same)).all()
@@ -75,14 +75,84 @@ def test_planted_tastes_are_found(tiny, tiny_split):
     assert by_genre.low > recent.high
 
 
-def test_mixture_has_parts_of_one_scale():
+PARTS = {"title": (7, 3), "description": (9, 50), "colla": (4, 0.01), "ssl": (4, 1)}  # dimensions, size
+TRAINED = ("ssl of the title", "ssl of the description", "ssl, two-sided")
+
+
+@pytest.fixture(scope="module")
+def parts():
+    """A study's parts, of different sizes; row 5 is zero in all of them."""
     rng = np.random.default_rng(0)
-    text, colla, ssl = (rng.normal(size=(300, d)) * s for d, s in ((200, 50), (16, 0.01), (8, 3)))
-    mixed = mix(text, colla, ssl)
-    assert mixed.shape == (300, 128 + 16 + 8)
+    made = {name: rng.normal(size=(300, d)) * size for name, (d, size) in PARTS.items()}
+    made |= {name: rng.normal(size=(300, 4)) for name in TRAINED}
+    for part in made.values():
+        part[5] = 0
+    made["text"] = text(made["title"], made["description"])
+    made |= {f"reduced {name}": principal_components(made[name], 3) for name in ("text", "description")}
+    return made
+
+
+def by_row(x: np.ndarray) -> np.ndarray:
+    return np.stack([row / (np.sqrt(sum(v * v for v in row)) or 1) for row in x])
+
+
+def by_largest(x: np.ndarray) -> np.ndarray:
+    return x / max(np.sqrt(sum(v * v for v in row)) for row in x)
+
+
+def test_the_text_is_title_and_description_side_by_side(parts):
+    """As they are: each weighs by its length (paper, section 2.2.1)."""
+    both = text(parts["title"], parts["description"])
+    assert (both == np.hstack([parts["title"], parts["description"]])).all()
+    assert (represent("text", *(parts[name] for name in PARTS)).parts[0] == both).all()
+    with pytest.raises(rr.InputError, match="title and description have 300 and 299 rows"):
+        text(parts["title"], parts["description"][1:])
+
+
+def test_each_part_of_a_mixture_has_unit_rows(parts):
+    mixed = mix(parts["text"], parts["colla"], parts["ssl"])
+    assert mixed.shape == (300, 16 + 4 + 4)
     assert mixed.dtype == np.float32
-    for part in np.split(mixed, [128, 144], axis=1):
-        assert np.linalg.norm(part, axis=1).max() == pytest.approx(1, abs=1e-5)
+    for part in np.split(mixed, [16, 20], axis=1):
+        assert np.linalg.norm(np.delete(part, 5, 0), axis=1) == pytest.approx(np.ones(299), abs=1e-5)
+    assert (mixed[5] == 0).all()
+    # so its inner product is the sum of the parts' cosines (paper, section 2.2.4)
+    rows = [by_row(parts[name]) for name in ("text", "colla", "ssl")]
+    assert mixed[3] @ mixed[8] == pytest.approx(sum(x[3] @ x[8] for x in rows), abs=1e-5)
+    halved = mix(parts["text"], parts["colla"], weights=(1, 0.5))
+    assert halved == pytest.approx(np.hstack([rows[0], rows[1] / 2]), abs=1e-6)
+
+
+# what each name says, of which parts and how scaled
+SAID = {
+    "concatenation": (["text", "colla"], by_row),
+    "mixture": (["text", "colla", "ssl"], by_row),
+    "mixture, description": (["description", "colla", "ssl of the description"], by_row),
+    "mixture, title": (["title", "colla", "ssl of the title"], by_row),
+    "mixture, two-sided": (["text", "colla", "ssl, two-sided"], by_row),
+    "mixture, principal components": (["reduced text", "colla", "ssl"], by_largest),
+    "mix3": (["reduced description", "colla", "ssl of the description"], by_largest),
+}
+ONE = ("title", "description", "text", "colla", "ssl")
+
+
+@pytest.mark.parametrize("name", REPRESENTATIONS)
+def test_a_representation_is_what_its_name_says(parts, name):
+    made = REPRESENTATIONS[name].of(parts)
+    if name in SAID:
+        of, scale = SAID[name]
+        assert made.parts[0] == pytest.approx(np.hstack([scale(parts[each]) for each in of]), abs=1e-6)
+    elif name in ONE:
+        assert (made.parts[0] == parts[name]).all()
+    else:
+        of, fusion = {"hybrid": ("text", "halves"), "mix2": ("description", "softmax")}[name]
+        assert (made.parts[0] == parts[of]).all()
+        assert (made.parts[1] == parts["colla"]).all()
+        assert made.fusion == fusion
+
+
+def test_the_largest_row_of_what_is_scaled_has_length_one(parts):
+    assert np.linalg.norm(scaled(parts["description"]), axis=1).max() == pytest.approx(1)
     assert np.linalg.norm(scaled(np.zeros((2, 2)))) == 0
 
 
@@ -123,8 +193,10 @@ def test_k_must_be_positive(tiny_split, embedding, k):
 def test_wrong_matrix_and_unknown_kind(tiny_split, embedding):
     with pytest.raises(rr.InputError, match="has 79 rows; tiny has 80 items"):
         rr.retrieve(tiny_split.test, embedding[:-1])
-    with pytest.raises(rr.InputError, match="'mix9'; it must be one of: title, text"):
+    with pytest.raises(rr.InputError, match="'mix9'; it must be one of: title; description; text"):
         represent("mix9", embedding, embedding, embedding, embedding)
+    with pytest.raises(rr.InputError, match="title and description have 80 and 79 rows"):
+        represent("colla", embedding, embedding[1:], embedding, embedding)
 
 
 @pytest.mark.parametrize(

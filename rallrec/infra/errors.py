@@ -22,8 +22,9 @@ class InputError(ValueError):
 
 def one_of(what: str, value: object, valid) -> None:
     """Raise `InputError` unless ``value`` is one of ``valid``; names the argument and its values."""
-    if value not in tuple(valid):
-        raise InputError(f"{what} is {value!r}; it must be one of: {', '.join(map(str, valid))}")
+    if value not in (valid := tuple(valid)):
+        between = "; " if any("," in str(name) for name in valid) else ", "
+        raise InputError(f"{what} is {value!r}; it must be one of: {between.join(map(str, valid))}")
 
 
 def at_least(what: str, value: int, low: int) -> int:
