@@ -349,7 +349,7 @@ def processors(folder: Path, *of: str) -> str:
     Args:
         of: data set, profile, LLM, and the reader where it is another one.
     """
-    of, others = of[:3], {"reader": reader for reader in of[3:]}
+    of, others = of[:3], {"reader": of[3]} if of[3:] else {}
     here, there = Copy(folder / "here", *of, **others), Copy(folder / "there", *of, **others)
     dataset = here.settings[0].partition("=")[2]
     for copy, environment in ((here, {}), (there, NO_AVX)):
