@@ -5,6 +5,8 @@
 DATASETS ?=
 PROFILE  ?= quick
 LLM      ?= smollm2-135m
+# The LLM that is asked for P(like), where it is another than the one that describes and embeds: gemma3-270m, say.
+READER   ?=
 SEED     ?= 0
 FRESH    ?= 0
 # A Python file with methods and rows of your own: docs/own_method.md
@@ -14,7 +16,8 @@ PYTHON   ?= .venv/bin/python
 
 export RALLREC_FRESH := $(FRESH)
 RALLREC  := $(PYTHON) -W ignore::FutureWarning -m rallrec
-SETTINGS  = --llm '$(LLM)' --profile $(PROFILE) --seed $(SEED) $(if $(EXTRA),--extra '$(EXTRA)') -- $(DATASETS)
+OWN       = $(if $(READER),--reader '$(READER)' )$(if $(EXTRA),--extra '$(EXTRA)' )
+SETTINGS  = --llm '$(LLM)' --profile $(PROFILE) --seed $(SEED) $(OWN)-- $(DATASETS)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -22,7 +25,8 @@ SETTINGS  = --llm '$(LLM)' --profile $(PROFILE) --seed $(SEED) $(if $(EXTRA),--e
 
 help:  ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
-	@echo "Variables: DATASETS='$(DATASETS)' PROFILE=$(PROFILE) LLM='$(LLM)' SEED=$(SEED) FRESH=$(FRESH) EXTRA='$(EXTRA)'"
+	@echo "Variables: DATASETS='$(DATASETS)' PROFILE=$(PROFILE) LLM='$(LLM)' READER='$(READER)' SEED=$(SEED)" \
+	    "FRESH=$(FRESH) EXTRA='$(EXTRA)'"
 
 reproduce: runs  ## from a fresh clone to checked results; FRESH=1 makes the published artefacts anew, too
 	@$(RALLREC) check $(SETTINGS)

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from .infra.errors import InputError
 
-DEFAULTS = dict(dataset="ml-100k", llm="smollm2-135m", profile="quick", seed=0, extra="")
-OF_A_RUN = ("llm", "profile", "seed", "extra")
+DEFAULTS = dict(dataset="ml-100k", llm="smollm2-135m", reader="", profile="quick", seed=0, extra="")
+ABOUT = dict(extra="a Python file of your own methods", reader="the LLM that is asked for P(like); default: --llm")
+OF_A_RUN = ("llm", "reader", "profile", "seed", "extra")
 FOLDERS = ("RALLREC_DATA", "RALLREC_RAW", "RALLREC_OUTPUT")
 
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
@@ -57,12 +58,12 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(do=do)
         for option in options:
             kind = type(DEFAULTS[option])
-            about = f"default: {DEFAULTS[option]}" if DEFAULTS[option] != "" else "a Python file of your own methods"
+            about = ABOUT.get(option, f"default: {DEFAULTS[option]}")
             sub.add_argument(f"--{option}", default=DEFAULTS[option], type=kind, help=about)
         return sub
 
-    command("fetch", _fetch, "get a data set and an LLM, and check them", "dataset", "llm", "extra")
-    run = command("run", _run, "run one notebook", "dataset", "llm", "profile", "seed", "extra")
+    command("fetch", _fetch, "get a data set and LLMs, and check them", "dataset", "llm", "reader", "extra")
+    run = command("run", _run, "run one notebook", "dataset", *OF_A_RUN)
     run.add_argument("notebook")
     run.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="another parameter")
     for name, do, about in (
@@ -76,28 +77,36 @@ def _parser() -> argparse.ArgumentParser:
         if name == "overview":
             several.add_argument("--places", nargs="+", help="folders of papermill_runs/ to put side by side")
             several.add_argument("--name", default="side-by-side", help="of their overview, figures/overview+NAME")
-    command("adapter", _adapter, "train the reader's LoRA adapter", "dataset", "llm", "profile", "seed")
+    command("adapter", _adapter, "train the reader's LoRA adapter", "dataset", "llm", "reader", "profile", "seed")
     merge = command("merge", _merge, "write the LLM with an adapter merged in, for a server without LoRA", "llm")
     merge.add_argument("adapter", help="folder of the adapter")
     merge.add_argument("folder", help="where to write")
-    seeds = command("seeds", _seeds, "publish answers of adapters of other seeds", "dataset", "llm", "profile")
+    seeds = command(
+        "seeds", _seeds, "publish answers of adapters of other seeds", "dataset", "llm", "reader", "profile"
+    )
     seeds.add_argument("seeds", nargs="+", type=int)
     ablate = command("ablate", _ablate, "one row of an ablation", "dataset", "llm", "profile", "seed", "extra")
     for name, about in (
         ("representation", "colla, text …"),
         ("selector", "high …"),
         ("reader", "llm …"),
+        ("both", "sum, max: of an item in both of rerank's channels"),
+        ("order", "time, best first, best last: in the prompt"),
         ("edges", ""),
+        ("stop", "of the alignment"),
     ):
         ablate.add_argument(f"--{name}", help=about)
+    ablate.add_argument("--reader-llm", default="", help=ABOUT["reader"])
     ablate.add_argument("--weights", nargs="+", type=float, help="of the parts of a mixture")
+    ablate.add_argument("--alpha", type=share, help="weight of similarity against recency, such as 2/3")
+    ablate.add_argument("--beta", type=share, help="how steeply a rank's score falls")
     ablate.add_argument("--recent", type=share, help="share of recent items, such as 1/3")
     ablate.add_argument("--temperature", type=float)
     for name in ("k", "layers"):
         ablate.add_argument(f"--{name}", type=int)
     command("salvage", _salvage, "keep what is sound of a damaged cache; no run may be going")
-    command("publish", _publish, "write the repository's artefacts of a data set", "dataset", "llm", "profile", "seed")
-    command("record", _record, "make the last run's values the recorded ones", "dataset")
+    command("publish", _publish, "write the repository's artefacts of a data set", "dataset", *OF_A_RUN[:-1])
+    command("record", _record, "make the last run's values the recorded ones", "dataset", "reader")
     command("readme", _readme, "fill the generated parts of our README: the maintainers'")
     return parser
 
@@ -117,7 +126,8 @@ def _fetch(args) -> None:
     _extra(args)
     data = load(args.dataset)
     print(data, *data.notes, sep="\n")
-    language_model(args.llm)
+    for name in dict.fromkeys(filter(None, [args.llm, args.reader])):
+        language_model(name).fetch()
 
 
 def _extra(args) -> None:
@@ -132,8 +142,8 @@ def _run(args) -> None:
     from .runs.runner import execute
 
     own = dict(DATASET=args.dataset, LLM=args.llm, PROFILE=args.profile, SEED=args.seed)
-    own |= {"EXTRA": args.extra} if args.extra else {}
-    texts = {"EXTRA"} | {name for name, value in own.items() if isinstance(value, str)}
+    own |= {name.upper(): value for name in ("extra", "reader") if (value := getattr(args, name))}
+    texts = {"EXTRA", "READER"} | {name for name, value in own.items() if isinstance(value, str)}
     execute(args.notebook, own | {name: value if name in texts else _value(value) for name, value in args.p})
 
 
@@ -188,7 +198,9 @@ def _check(args) -> int:
 def _study(args):
     from .pipeline import Study
 
-    return Study.of(args.dataset, args.llm, args.profile, getattr(args, "seed", 0))
+    reader = args.reader_llm if "reader_llm" in args else args.reader
+    options = {"reader": reader} if reader else {}
+    return Study.of(args.dataset, args.llm, args.profile, getattr(args, "seed", 0), **options)
 
 
 def _adapter(args) -> None:
@@ -201,14 +213,15 @@ def _adapter(args) -> None:
 def _merge(args) -> None:
     from .llm.local import LocalModel
     from .llm.opening import language_model
-    from .llm.weights import save
+    from .llm.weights import PACKAGED, save
 
     if (folder := Path(args.folder)).exists():
         raise InputError(f"{folder} is there already; delete it, or name another folder")
     llm = language_model(args.llm, args.adapter)
     if not isinstance(llm, LocalModel):
         raise InputError(f"{args.llm} is on a server; name a model whose weights are here")
-    print(save(llm.model, llm.tokenizer, folder))
+    terms = PACKAGED[llm.name].terms if llm.name in PACKAGED else ""
+    print(save(llm.model, llm.tokenizer, folder, terms))
 
 
 def _seeds(args) -> None:
@@ -242,13 +255,14 @@ def _salvage(args) -> None:
 def _publish(args) -> None:
     from .runs.publishing import publish
 
-    print(publish(args.dataset, args.llm, args.profile, args.seed))
+    print(publish(args.dataset, args.llm, args.profile, args.seed, args.reader))
 
 
 def _record(args) -> None:
+    from .runs.place import Parameters
     from .runs.publishing import record_reference
 
-    print(record_reference(args.dataset))
+    print(record_reference(args.dataset + Parameters(args.dataset, reader=args.reader).suffix))
 
 
 def _overview(args) -> None:

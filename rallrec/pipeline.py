@@ -15,26 +15,37 @@ import pandas as pd
 
 from .data.loading import load
 from .data.split import Samples, Split, split
-from .evaluation.metrics import auc, results_table
+from .evaluation.metrics import adjust, auc, results_table
 from .infra.cache import Cache, default_cache, noting
 from .infra.errors import InputError, at_least, one_of, within
 from .llm.base import LanguageModel
+from .llm.known import known_adapter
 from .llm.opening import language_model
 from .profiles import Profile, profile
 from .readers import named  # noqa: F401 - registers the readers
-from .readers.adapter import Adapter, adapter, which
+from .readers.adapter import Adapter, adapter, known, which
 from .readers.base import READERS
 from .readers.conventional import baseline, tuned
 from .readers.prompts import Details
-from .representations.alignment import train_alignment
+from .readers.vote import vote
+from .representations.alignment import STOPS, TWO_SIDED, train_alignment
 from .representations.lightgcn import EDGES, MOST_LAYERS, train_lightgcn
-from .representations.mixture import REPRESENTATIONS, Recipe, principal_components, weights_of_parts
+from .representations.mixture import REPRESENTATIONS, Recipe, principal_components, text, weights_of_parts
 from .representations.text import describe, plain
 from .retrieval.learned import COMPARED, LearnedReranker, learn_reranker
 from .retrieval.retrieve import Representation, Shown, retrieve, shifted
-from .retrieval.selectors import SELECTORS
+from .retrieval.selectors import ALPHA, ALPHAS, BOTH, ORDERS, SELECTORS, two_channels
 
 PARTS = ("test", "valid")
+PAPER = "paper"
+# what an adapter is tuned on: as many sequences of training samples in each of these selectors' orders
+TUNINGS = {
+    PAPER: ("high", "sequential"),  # retrieved items by similarity and by time: data augmentation (paper, section 2.3)
+    "no augmentation": ("high",),  # by similarity alone (paper, table 3)
+    "recent": ("recent",),  # the last K: without retrieval (paper, table 3 and figure 4)
+    "ours": ("recent", "released", "learned"),
+}
+OPTIONS = ("alpha", "beta", "both", "order", "recent")  # of selectors
 KEPT = 8  # retrievals of a whole part that are kept in memory
 MOST = 50  # items that each of them holds: what a smaller K shows is the beginning of it
 
@@ -44,33 +55,46 @@ class Choice:
     """The method with some of its parts chosen otherwise; the defaults are the method's.
 
     Attributes:
-        representation: a name of `REPRESENTATIONS`: ``title text colla ssl mix mix2 mix3 hybrid mix3-plain``.
-        selector: a name of `SELECTORS`: ``recent high sequential rerank learned``.
+        representation: a name of `REPRESENTATIONS`: ``mixture``, ``text``, ``colla`` … (see `mixture`).
+        selector: a name of `SELECTORS`: ``recent high sequential rerank released learned``.
         reader: a name of `READERS`: ``vote``, ``llm``, ``zero-shot``, ``lightgbm`` …
         k: history items shown; None takes the profile's.
-        recent: share of recent items under ``rerank``; None is its third.
-        weights: of the parts of a mixture (text, collaborative, aligned in ``mix3``); None weighs them alike.
-        layers, edges: of LightGCN. temperature: of the alignment. None takes the profile's.
+        alpha, beta, both, order: of ``rerank`` (see `selectors.two_channels`); None is what the paper says, alpha
+            chosen on validation samples.
+        recent: share of recent items under ``released``; None is its third.
+        weights: of the parts of a mixture (text, collaborative, aligned in ``mixture``); None weighs them alike.
+        layers, edges: of LightGCN. temperature, stop: of the alignment. None takes the profile's.
 
     Raises:
         InputError: a number that is none, or out of its range. Names are looked up when the choice is used.
     """
 
-    representation: str = "mix3"
+    representation: str = "mixture"
     selector: str = "rerank"
     reader: str = "vote"
     k: int | None = None
+    alpha: float | None = None
+    beta: float | None = None
+    both: str | None = None
+    order: str | None = None
     recent: float | None = None
     weights: tuple[float, ...] | None = None
     layers: int | None = None
     edges: str | None = None
     temperature: float | None = None
+    stop: str | None = None
 
     def __post_init__(self):
         if self.k is not None:
             at_least("k", self.k, 1)
-        if self.recent is not None:
-            within("recent", self.recent, 0, 1)
+        for name in ("alpha", "recent"):
+            if getattr(self, name) is not None:
+                within(name, getattr(self, name), 0, 1)
+        if self.beta is not None:
+            within("beta", self.beta, 0, above=True)
+        for name, valid in (("both", BOTH), ("order", ORDERS)):
+            if getattr(self, name) is not None:
+                one_of(name, getattr(self, name), valid)
         if self.weights is not None:
             object.__setattr__(self, "weights", weights_of_parts(self.weights))
         if self.layers is not None:
@@ -80,6 +104,8 @@ class Choice:
             one_of("edges", self.edges, EDGES)
         if self.temperature is not None:
             within("temperature", self.temperature, 0, above=True)
+        if self.stop is not None:
+            one_of("stop", self.stop, STOPS)
 
     def command(self, dataset: str, extra: str = "") -> str:
         """The command line that makes this row; ``extra`` is the file that registers what is one's own in it."""
@@ -90,6 +116,12 @@ class Choice:
                 values = value if isinstance(value, tuple) else (value,)
                 said.append(f"--{f.name} " + " ".join(map(_written, values)))
         return " ".join(said)
+
+    @property
+    def options(self) -> dict:
+        """The settings of the selector that it names."""
+        given = {name: getattr(self, name) for name in OPTIONS}
+        return {name: value for name, value in given.items() if value is not None}
 
     @property
     def identity(self) -> tuple:
@@ -114,11 +146,13 @@ def _written(value) -> str:
 class Study:
     """All that choices are made of, from the ratings to the readers.
 
-    ``study["title"]``, ``study["text"]`` [n_items, d_llm], ``study["colla"]`` and ``study["ssl"]`` [n_items, d] are
-    its parts; by its name, a representation that is one matrix is had in the same way.
+    ``study["title"]``, ``study["description"]`` [n_items, d_llm], ``study["text"]`` [n_items, 2 d_llm],
+    ``study["colla"]`` and ``study["ssl"]`` [n_items, d] are its parts; by its name, a representation that is one matrix
+    is had in the same way.
 
     Attributes:
-        llm: the LLM, without an adapter.
+        llm: the LLM that describes and embeds. reader: the LLM that is asked for P(like); by default the same one.
+            Both without an adapter.
         n_asked: test samples that readers with an LLM judge; None takes the profile's for ablations.
         parts: embeddings at hand, by name; those that are missing are made when they are asked for.
         base: the study of which this is a variant, see `variant`. differs: parts that it does not share with it.
@@ -129,6 +163,7 @@ class Study:
     llm: LanguageModel
     size: Profile
     seed: int = 0
+    reader: LanguageModel | None = None
     n_asked: int | None = None
     parts: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
     base: "Study | None" = field(default=None, repr=False)
@@ -141,19 +176,27 @@ class Study:
 
     def __post_init__(self):
         at_least("seed", self.seed, 0)
+        if self.reader is None:
+            self.reader = self.llm
         if self.n_asked is not None:
             at_least("n_asked", self.n_asked, 1)
 
     @classmethod
-    def of(cls, dataset: str, llm: str, profile_name: str = "quick", seed: int = 0, **options) -> "Study":
+    def of(
+        cls, dataset: str, llm: str, profile_name: str = "quick", seed: int = 0, reader: str = "", **options
+    ) -> "Study":
         """A study from names, as the command line gives them; ``options`` are other attributes.
+
+        Args:
+            reader: the LLM that is asked for P(like); nothing for ``llm``.
 
         Raises:
             InputError: an unknown name, a seed below 0, or another attribute out of its range.
         """
         size = profile(profile_name)
         at_least("seed", seed, 0)  # before the LLM is fetched
-        return cls(split(load(dataset)), language_model(llm), size, seed, **options)
+        data, opened = split(load(dataset)), language_model(llm)
+        return cls(data, opened, size, seed, language_model(reader) if reader not in ("", llm) else opened, **options)
 
     def remember(self, key: Hashable, make: Callable):
         """What ``make()`` gave when it was first asked for under this key."""
@@ -211,7 +254,7 @@ class Study:
     @property
     def device(self) -> str:
         """Where embeddings and recommenders are trained: the LLM's GPU, if it is on one here."""
-        device = str(getattr(getattr(self.llm, "model", None), "device", "cpu"))
+        device = str(getattr(self.llm, "device", "cpu"))
         return device if device.startswith("cuda") else "cpu"  # others lack sparse products
 
     @property
@@ -226,7 +269,7 @@ class Study:
     def variant(self, choice: Choice) -> "Study":
         """This study with the trainings that a choice asks for, or itself."""
         graph = {n: v for n, v in (("layers", choice.layers), ("edges", choice.edges)) if v is not None}
-        alignment = {} if choice.temperature is None else {"temperature": choice.temperature}
+        alignment = {n: v for n in ("temperature", "stop") if (v := getattr(choice, n)) is not None}
         if not graph and not alignment:
             return self
         size = replace(self.size, alignment=self.size.alignment | alignment)
@@ -249,12 +292,17 @@ class Study:
         study = self.variant(choice)
         study._used.clear()
         made = study.representation(choice.representation, choice.weights)
-        for setting, parts in (("layers", GRAPH + ALIGNED), ("edges", GRAPH + ALIGNED), ("temperature", ALIGNED)):
+        for setting, parts in (
+            ("layers", GRAPH + ALIGNED),
+            ("edges", GRAPH + ALIGNED),
+            ("temperature", ALIGNED),
+            ("stop", ALIGNED),
+        ):
             if getattr(choice, setting) is not None and not study._used & set(parts):
                 raise InputError(f"representation {choice.representation!r} does not depend on {setting}")
         return made
 
-    # --- what is shown (paper, section 2)
+    # --- what is shown (paper, sections 2.2.4 and 2.4)
 
     def samples(self, part: str) -> Samples:
         """All samples of ``test`` or ``valid``."""
@@ -304,49 +352,98 @@ class Study:
         """
         selector = SELECTORS[choice.selector]
         k = at_least("k", choice.k if choice.k is not None else k or READERS[choice.reader].k(self, choice), 1)
-        options = {} if choice.recent is None else {"recent": choice.recent}
         if selector.reads_items:
-            return selector.show(self, samples, self.items(choice), k, **options)
-        for name in ("weights", "layers", "edges", "temperature"):
+            return selector.show(self, samples, self.items(choice), k, **choice.options)
+        for name in ("weights", "layers", "edges", "temperature", "stop"):
             if getattr(choice, name) is not None:
                 raise InputError(f"selector {choice.selector!r} reads no one representation, so {name} changes nothing")
-        return selector.show(self, samples, None, k, **options)
+        return selector.show(self, samples, None, k, **choice.options)
+
+    def best_alpha(self, items: Representation, k: int, beta: float = 1.0, both: str = "sum") -> float:
+        """The alpha of `ALPHAS` whose vote has the highest AUC on validation samples (paper, section 2.4).
+
+        To four digits: `ALPHA` where it is as good as the best, or where there is no AUC.
+        """
+
+        def best() -> float:
+            valid = self.split.valid
+            similar = self.retrieve(valid, items, k)
+            aucs = [auc(valid.liked, vote(two_channels(similar, alpha, beta, both))) for alpha in ALPHAS]
+            found = dict(zip(ALPHAS, np.round(aucs, 4), strict=True))
+            best = max(found.values())
+            return ALPHA if np.isnan(best) or found[ALPHA] == best else next(a for a in ALPHAS if found[a] == best)
+
+        return self.remember(("alpha", items, k, beta, both), best)
 
     # --- who reads it (paper, section 2.3)
 
-    @cached_property
-    def adapter(self) -> Adapter:
-        """The LLM's adapter: published, borrowed, or trained when it is first asked for."""
+    def adapter_of(self, tuning: str = PAPER, seed: int | None = None) -> Adapter:
+        """The reader's adapter of a tuning (see `TUNINGS`): published, borrowed, or trained now.
+
+        Args:
+            seed: None for the study's; with a seed, no other data set's adapter is borrowed.
+        """
         if self.base is not None:
-            return self.base.adapter
-        return self.adapter_of(self.seed, self.size.borrow)
+            return self.base.adapter_of(tuning, seed)
+        borrow = self.size.borrow if seed is None else None
+        seed = self.seed if seed is None else at_least("seed", seed, 0)
+        return adapter(*self._adapter_wanted, borrow, **self._tuned(tuning), seed=seed, tuning=tuning)
 
-    def adapter_of(self, seed: int, borrow: str | None = None) -> Adapter:
-        """The adapter that is trained with a seed."""
-        return adapter(*self._adapter_wanted, borrow, **self.size.adapter, seed=at_least("seed", seed, 0))
-
-    @property
-    def adapter_at_hand(self) -> Path | None:
+    def adapter_at_hand(self, tuning: str = PAPER) -> Path | None:
         """The folder of the adapter, if it needn't be trained."""
-        return which(*self._adapter_wanted, self.size.borrow, **self.size.adapter, seed=self.seed)
+        return which(*self._adapter_wanted, self.size.borrow, **self._tuned(tuning), seed=self.seed, tuning=tuning)
+
+    def _tuned(self, tuning: str) -> dict:
+        one_of("tuning", tuning, TUNINGS)
+        return self.size.adapter | dict(orders=TUNINGS[tuning])
 
     @property
     def _adapter_wanted(self) -> tuple:
         size = self.size
         made_of = dict(representation=METHOD.representation, lightgcn=size.lightgcn, alignment=size.alignment)
         made_of |= dict(learned_k=size.llm_k, seed=self.seed)
+        if self.reader is not self.llm:
+            made_of["described_by"] = self.llm.weights
 
         def show(order: str, samples: Samples, k: int) -> Shown:
             return self.shown(Choice(selector=order), samples, k)
 
-        return self.split, show, made_of, self.llm
+        return self.split, show, made_of, self.reader
 
-    @cached_property
-    def adapted(self) -> tuple[LanguageModel, Details]:
-        """The LLM with its adapter, and what its prompts tell."""
+    def known_adapter(self, tuning: str = PAPER) -> Adapter | None:
+        """What is known of an adapter whose answers are published and whose weights are not."""
+        return known(*self._adapter_wanted, self.size.borrow, **self._tuned(tuning), seed=self.seed, tuning=tuning)
+
+    def adapted(self, tuning: str = PAPER) -> LanguageModel:
+        """The reader with its adapter of a tuning; of one that is not here its published answers, as far as they go."""
         if self.base is not None:
-            return self.base.adapted
-        return self.llm.adapted(self.adapter.folder), Details.of(self.adapter.tells, self.split)
+            return self.base.adapted(tuning)
+
+        def here() -> LanguageModel:
+            return self.reader.adapted(self.adapter_of(tuning).folder)
+
+        def opened() -> LanguageModel:
+            if self.adapter_at_hand(tuning) or not (found := self.known_adapter(tuning)):
+                return here()
+            return known_adapter(self.reader, found.digest, here)
+
+        return self.remember(("adapted", tuning), opened)
+
+    def affordable(self, rows: dict[str, Choice]) -> dict[str, Choice]:
+        """The rows without those whose adapter is neither here nor known, and which the profile does not train."""
+
+        def has(choice: Choice) -> bool:
+            tuning = getattr(READERS[choice.reader], "tuning", None)
+            if tuning in (None, *self.size.tunings):
+                return True
+            return bool(self.adapter_at_hand(tuning) or self.known_adapter(tuning))
+
+        return {label: choice for label, choice in rows.items() if has(choice)}
+
+    @property
+    def details(self) -> Details:
+        """What the reader's prompts tell."""
+        return Details.of(self.size.adapter.get("tells", ()), self.split)
 
     def conventional(self, model: str, seed: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """P(like) of all validation and of all test samples by a conventional recommender, its settings tuned."""
@@ -398,25 +495,35 @@ class Study:
 
     # --- tables
 
-    def table(self, rows: dict[str, Choice], baseline: str, of: Samples | None = None) -> pd.DataFrame:
+    def table(
+        self, rows: dict[str, Choice], baseline: str, of: Samples | None = None, predict: Callable | None = None
+    ) -> pd.DataFrame:
         """`metrics.results_table` of choices by their labels, against one of them.
 
         Args:
             of: the test samples; by default all that the baseline's reader judges. A row whose reader judges only
                 some of them stands there with these alone, and its difference is the baseline's on the same ones.
+            predict: ``predict(choice, of=samples)``; by default `predict`. `study.seeds.predict` gives several
+                trainings of a trained reader.
         """
+        predict = predict or self.predict
         of = self.judged(rows[baseline]) if of is None else of
         has = {label: np.isin(of.position, self.judged(choice).position) for label, choice in rows.items()}
-        whole = {label: self.predict(choice, of=of) for label, choice in rows.items() if has[label].all()}
+        whole = {label: predict(choice, of=of) for label, choice in rows.items() if has[label].all()}
         made = {row["method"]: row for row in results_table(of, whole, baseline).to_dict("records")}
         for label in rows.keys() - whole.keys():
             some = of.take(has[label])
-            p = {name: self.predict(rows[name], of=some) for name in (label, baseline)}
+            p = {name: predict(rows[name], of=some) for name in (label, baseline)}
             made[label] = results_table(some, p, baseline).to_dict("records")[0]
-        return pd.DataFrame([made[label] for label in rows])
+        return adjust(pd.DataFrame([made[label] for label in rows]))  # one family
 
     def row(self, choice: Choice, beside: Choice) -> pd.DataFrame:
-        """One row of the tables, and the method by the same reader."""
+        """One row of the tables, and the method by the same reader.
+
+        Where the row trains a graph of its own, the method's is trained as long, at most (see `variant`).
+        """
+        if choice.layers is not None or choice.edges is not None:
+            beside = replace(beside, layers=self.size.lightgcn["layers"], edges="likes")
         return self.table({"this row": choice, FULL: beside}, FULL, self.both(choice, beside)[0])
 
     def auc(self, choice: Choice, part: str = "test") -> float:
@@ -424,17 +531,19 @@ class Study:
         reader = READERS[choice.reader]
         return auc(reader.judged(self, part).liked, reader.scores(self, choice, part))
 
-    def grid(self, representations: Sequence[str], selectors: Sequence[str]) -> pd.DataFrame:
+    def grid(self, representations: Sequence[str], selectors: Sequence[str], part: str = "valid") -> pd.DataFrame:
         """AUC of the vote, a row a representation, a column a selector."""
-        alone = {s: self.auc(Choice(selector=s)) for s in selectors if not SELECTORS[s].reads_items}
-        cells = {r: {s: alone[s] if s in alone else self.auc(Choice(r, s)) for s in selectors} for r in representations}
+        alone = {s: self.auc(Choice(selector=s), part) for s in selectors if not SELECTORS[s].reads_items}
+        cells = {
+            r: {s: alone[s] if s in alone else self.auc(Choice(r, s), part) for s in selectors} for r in representations
+        }
         return pd.DataFrame(cells).T
 
-    def over(self, field: str, values: Sequence, choices: dict[str, Choice]) -> pd.DataFrame:
+    def over(self, field: str, values: Sequence, choices: dict[str, Choice], part: str = "valid") -> pd.DataFrame:
         """AUC over values of one field, for each of ``choices``. Columns: choice, ``field``, auc."""
         return pd.DataFrame(
             [
-                {"choice": label, field: value, "auc": self.auc(replace(choice, **{field: value}))}
+                {"choice": label, field: value, "auc": self.auc(replace(choice, **{field: value}), part)}
                 for label, choice in choices.items()
                 for value in values
             ]
@@ -447,17 +556,16 @@ for _registry in (REPRESENTATIONS, SELECTORS, READERS):
 METHOD = Choice()
 
 FULL = "RALLRec, all parts"
-GRAPH, ALIGNED = ("colla",), ("ssl", "ssl of the title")
+GRAPH, ALIGNED = ("colla",), ("ssl", "ssl of the title", "ssl of the description", "ssl, two-sided")
 
 
-def _ssl(study: Study, text: np.ndarray) -> np.ndarray:
-    settings = study.size.alignment | dict(seed=study.seed, device=study.device)
+def _ssl(study: Study, text: np.ndarray, **others) -> np.ndarray:
+    settings = study.size.alignment | dict(seed=study.seed, device=study.device) | others
     return train_alignment(text, study["colla"], study.warm, **settings).ssl
 
 
-def _reduced(study: Study) -> np.ndarray:
+def _reduced(text: np.ndarray) -> np.ndarray:
     """Kept like a training: another processor rounds the decomposition otherwise."""
-    text = study["text"]
     return default_cache().arrays(dict(step="reduction", text=text), lambda: dict(x=principal_components(text)))["x"]
 
 
@@ -468,11 +576,15 @@ def _colla(study: Study) -> np.ndarray:
 # a study's parts and the step that makes each
 STEPS: dict[str, Callable[[Study], np.ndarray]] = {
     "title": lambda study: study.llm.embed(plain(study.split.data)),
-    "text": lambda study: study.llm.embed(describe(study.split.data, study.llm)),
-    "reduced": _reduced,
+    "description": lambda study: study.llm.embed(describe(study.split.data, study.llm)),
+    "text": lambda study: text(study["title"], study["description"]),
+    "reduced text": lambda study: _reduced(study["text"]),
+    "reduced description": lambda study: _reduced(study["description"]),
     "colla": _colla,
     "ssl": lambda study: _ssl(study, study["text"]),
     "ssl of the title": lambda study: _ssl(study, study["title"]),
+    "ssl of the description": lambda study: _ssl(study, study["description"]),
+    "ssl, two-sided": lambda study: _ssl(study, study["text"], **TWO_SIDED),
 }
 
 

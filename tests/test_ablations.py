@@ -8,24 +8,16 @@ import rallrec as rr
 from rallrec import pipeline
 from rallrec.__main__ import main
 from rallrec.data.past import item_statistics
-from rallrec.evaluation.metrics import auc, platt
-from rallrec.infra.cache import Cache
+from rallrec.evaluation.calibration import platt
+from rallrec.evaluation.metrics import auc
 from rallrec.pipeline import FULL, METHOD, Choice, Study
 from rallrec.profiles import profile
 from rallrec.readers.base import READERS
 from rallrec.readers.combination import combine
 from rallrec.representations.mixture import mix
-from rallrec.study.ablations import ASKED, CLAIMS, FAST, PARTS
-from rallrec.study.knobs import Knobs, one_sample, sample_of
+from rallrec.study.ablations import ASKED, CLAIMS, FAST, VARIANTS
 
-
-def study_of(split, folder, **options) -> Study:
-    """A study with random embeddings and a tiny model."""
-    rng = np.random.default_rng(0)
-    widths = {"title": 9, "text": 9, "colla": 6, "ssl": 6, "ssl of the title": 6}
-    parts = {name: rng.normal(size=(split.data.n_items, d)).astype(np.float32) for name, d in widths.items()}
-    llm = rr.language_model("tiny-random", device="cpu", cache=Cache(folder / "cache"))
-    return Study(split, llm, profile("smoke"), parts=parts, **options)
+from .studies import study_of
 
 
 @pytest.fixture(scope="module")
@@ -38,13 +30,13 @@ def study(tiny_split, tmp_path_factory):
 
 def test_a_choice_is_what_its_selector_and_representation_show(study):
     test = study.split.test
-    for label, choice in PARTS.items():
+    for label, choice in VARIANTS.items():
         shown = study.shown(choice, test)
         assert shown.k == study.size.k, label
     plain = rr.select(test, "high", study["colla"], 7)
     assert (study.shown(Choice("colla", "high", k=7), test).position == plain.position).all()
     assert study.auc(Choice("colla", "high", k=7)) == auc(test.liked, rr.vote(plain))
-    assert PARTS[FULL] == Choice() == METHOD
+    assert VARIANTS[FULL] == Choice() == METHOD
 
 
 def test_parts_and_representations_have_one_name(study):
@@ -207,9 +199,6 @@ def test_the_llm_reads_with_and_without_its_adapter(study):
         assert study.predict(Choice(selector="recent", reader=reader)) == pytest.approx(p)
 
 
-# --- knobs --------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("selector", ["recent", "high", "sequential", "rerank"])
 @pytest.mark.parametrize("kind", ["mix3", "mix2", "hybrid"])
 def test_what_is_kept_shows_what_select_shows(study, kind, selector):
@@ -217,65 +206,6 @@ def test_what_is_kept_shows_what_select_shows(study, kind, selector):
     for k in (1, 4, 9, 4, 60):
         expected = rr.select(test, selector, study.representation(kind), k, **options)
         assert (study.shown(Choice(kind, selector, k=k, **options), test).position == expected.position).all()
-
-
-def test_knobs_compare_with_the_papers_choice(study):
-    knobs, test = Knobs(study), study.split.test
-    table = knobs.turn(selector="recent", k=3).set_index("method")
-    expected = auc(test.liked, rr.vote(rr.select(test, "recent", k=3)))
-    assert table.auc["yours"] == pytest.approx(expected)
-    assert table.difference["yours"] == pytest.approx(expected - table.auc["RALLRec"])
-    with pytest.raises(rr.InputError, match="selector is 'best'"):
-        knobs.turn(selector="best")
-
-
-def test_sliders_turn_the_knobs(study):
-    """Every widget is built, and moved as a hand would."""
-    tables = []
-    turn = Knobs(study).sliders(3, tables.append)
-    widgets = {w.description: w for w in turn.children if hasattr(w, "description")}
-    assert {"representation", "selector", "k", "recent", "text", "colla", "ssl"} <= set(widgets)
-    assert "learned" in widgets["selector"].options
-    assert len(tables) == 1  # drawn at once
-    for name, value in (("k", 5), ("selector", "recent"), ("representation", "colla"), ("selector", "high")):
-        widgets[name].value = value
-    aucs = [table.auc[0] for table in tables[-4:]]
-    test = study.split.test
-    expected = [
-        Choice(k=5),
-        Choice(selector="recent", k=5),
-        Choice("colla", "recent", k=5),
-        Choice("colla", "high", k=5),
-    ]
-    assert aucs == [pytest.approx(auc(test.liked, rr.vote(study.shown(c, test)))) for c in expected]
-    widgets["representation"].value = "mix3"
-    widgets["text"].value = 0.0
-    weighed = study.shown(Choice(selector="high", k=5, weights=(0, 1, 1)), test)
-    assert tables[-1].auc[0] == pytest.approx(auc(test.liked, rr.vote(weighed)))
-
-
-def test_one_sample_in_all_its_parts(tiny, study):
-    wanted = study.split.test.take(np.array([3]))
-    user, item = tiny.users.user_id[wanted.user[0]], tiny.items.item_id[wanted.item[0]]
-    sample = sample_of(study.split, user, item)
-    assert sample.position.tolist() == wanted.position.tolist()
-    choice = Choice(selector="high", reader="llm", k=4)
-    one = one_sample(study, sample, choice)
-    shown, (adapted, details) = study.shown(choice, sample), study.adapted
-    assert [cell.split(" · ")[1] for cell in one.sides["high"] if cell] == [
-        f"{r:g}" for r in shown.rating[0][shown.real[0]]
-    ]
-    assert one.prompt == rr.readers.prompts.build(shown, details=details).texts[0]
-    assert one.p_like == pytest.approx(rr.recommend(shown, adapted, details=details)[0])
-    assert one.liked == wanted.liked[0]
-
-
-def test_a_user_or_an_item_that_is_not_there(tiny, study):
-    with pytest.raises(rr.InputError, match=r"tiny has no user 'nobody'; one of its users is"):
-        sample_of(study.split, "nobody", 1)
-    user = tiny.users.user_id[0]
-    with pytest.raises(rr.InputError, match=r"has no history before 'nothing'; try one of \["):
-        sample_of(study.split, user, "nothing")
 
 
 def test_a_row_names_the_parts_that_it_depends_on():

@@ -4,12 +4,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import rallrec as rr
 from rallrec.__main__ import main
 from rallrec.evaluation.metrics import auc
 from rallrec.pipeline import Study
 from rallrec.study import adapter_seeds
 
-from .test_ablations import study_of
+from .studies import study_of
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def test_answers_of_other_seeds_are_published_and_read(study):
     samples, by_seed = adapter_seeds.published(study)
     assert len(samples) == study.size.seed_samples
     assert set(by_seed) == {"1", "2"}
-    by_seed = {"0": adapter_seeds.ask(study, samples, *study.adapted)} | by_seed
+    by_seed = {"0": adapter_seeds.ask(study, samples, study.adapted())} | by_seed
     first, second = (by_seed[s]["LLM, RALLRec"] for s in "01")
     assert (first != second).any()
     table = adapter_seeds.spread(samples, by_seed)
@@ -38,11 +39,31 @@ def test_answers_of_other_seeds_are_published_and_read(study):
     assert table.loc[0, ["seed 0", "seed 1", "seed 2"]].tolist() == pytest.approx(aucs)
 
 
+@pytest.mark.parametrize("here", [0.1, -0.1])
+def test_the_order_of_the_main_table_is_compared_with_that_over_seeds(study, monkeypatch, here):
+    """A learned reranker that is better with the adapters of three seeds, and better or worse in the main table."""
+    test, rng = study.split.test, np.random.default_rng(0)
+    samples = test.take(np.arange(60))
+
+    def p(of, gain):
+        noise = rng.random(len(of))
+        return 0.5 + gain * (of.liked - 0.5) + 0.3 * (noise - 0.5)
+
+    by_seed = {s: {adapter_seeds.RALLREC: p(samples, 0.1), adapter_seeds.LEARNED: p(samples, 0.3)} for s in "012"}
+    monkeypatch.setattr(Study, "both", lambda self, a, b: (test, p(test, 0.2 + here), p(test, 0.2)))
+    said = adapter_seeds.order(study, samples, by_seed)
+    stacked = [np.stack([q[n] for q in by_seed.values()]) for n in (adapter_seeds.LEARNED, adapter_seeds.RALLREC)]
+    first = rr.compare(samples, *stacked, same_training=True)["auc"]
+    assert f"{first.value:+.3f} [{first.low:+.3f}, {first.high:+.3f}] as the mean over 3 adapters on 60 samples" in said
+    end = "the same order." if here > 0 else "not the same order, so neither settles it."
+    assert said.endswith(f"on 124: {end}")
+
+
 def test_answers_made_with_other_settings_are_not_taken(study, tmp_path):
     path, made = tmp_path / "tiny" / "adapter-seeds.json", dict(position=[], answers={})
     path.write_text(json.dumps(made | {"settings": adapter_seeds.settings_of(study)}))
     assert adapter_seeds.published(study)[1] == {}
-    for setting in ("data_hash", "weights", "k", "lightgcn", "adapter"):
+    for setting in ("data_hash", "llm", "reader", "k", "lightgcn", "adapter", "orders", "rows"):
         path.write_text(json.dumps(made | {"settings": adapter_seeds.settings_of(study) | {setting: "other"}}))
         assert adapter_seeds.published(study) is None, setting
     study.size = replace(study.size, adapter=study.size.adapter | {"r": 4})

@@ -9,6 +9,7 @@ from rallrec.evaluation.metrics import auc
 from rallrec.infra.cache import Cache
 from rallrec.readers import conventional
 from rallrec.readers.conventional import MODELS, baseline, fields, lightgbm_baseline, tuned
+from rallrec.readers.networks import network
 
 from .elsewhere import Elsewhere
 
@@ -24,6 +25,23 @@ def test_each_model_learns(model, tiny_split, cache):
     assert ((test > 0) & (test < 1)).all()
     (again,) = baseline(model, tiny_split, cache, **QUICK)[2:]
     assert (again == test).all()
+
+
+def test_xdeepfm_is_a_linear_a_cins_and_an_mlps_score(tiny_split):
+    """The CIN's layers, written out: feature maps are weighed sums of products of the fields and the maps before."""
+    values, sizes = fields(tiny_split, tiny_split.test, 4)
+    x = {n: torch.as_tensor(v) for n, v in values.items()}
+    net = network("xDeepFM", sizes, 8, (16,), 0.2).eval()
+    with torch.inference_mode():
+        e = net.embedding(x, net.features)  # [n, fields, 8]
+        (w1, w2), (b1, b2) = zip(*((c.weight[:, :, 0], c.bias) for c in net.cin.conv_layers), strict=True)
+        maps = torch.einsum("ofg,nfd,ngd->nod", w1.unflatten(1, (len(sizes), -1)), e, e) + b1[:, None]
+        told, on = maps.relu().chunk(2, dim=1)
+        last = torch.einsum("ofg,nfd,ngd->nod", w2.unflatten(1, (len(sizes), -1)), e, on) + b2[:, None]
+        score = net.cin.fc(torch.cat([told, last.relu()], 1).sum(2)) + (
+            net.linear(e.flatten(1)) + net.mlp(e.flatten(1))
+        )
+        assert net(x).numpy() == pytest.approx(score.sigmoid()[:, 0].numpy(), abs=1e-6)
 
 
 def test_the_same_seed_gives_the_same_answers(tiny_split, cache, tmp_path):
@@ -80,7 +98,7 @@ def test_training_on_some_of_the_samples(tiny_split, cache):
 
 
 def test_an_unknown_model(tiny_split):
-    with pytest.raises(rr.InputError, match="model is 'SASRec'; it must be one of: DeepFM"):
+    with pytest.raises(rr.InputError, match="model is 'SASRec'; it must be one of: DeepFM, xDeepFM"):
         baseline("SASRec", tiny_split)
 
 

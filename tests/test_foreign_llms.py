@@ -25,10 +25,13 @@ from transformers import (
 )
 
 import rallrec as rr
+from rallrec import __main__ as command
 from rallrec.infra.cache import Cache
 from rallrec.llm import weights
 from rallrec.llm.opening import resolved
 from rallrec.llm.weights import OF_DEFAULT, OF_TINY, fingerprint, folder_fingerprint
+from rallrec.readers.adapter import adapter
+from rallrec.retrieval.selectors import select
 
 TEXTS = ["a", "The film is called Alien.", "History: Yes No? " * 5]
 SIZES = dict(vocab_size=320, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4)
@@ -315,12 +318,18 @@ def test_no_end_token_is_put_after_a_prompt(folder, tmp_path):
 
 RECURRENT = dict(vocab_size=320, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4)
 
+GEMMA3 = RECURRENT | dict(
+    num_key_value_heads=1, head_dim=16, sliding_window=4, layer_types=["sliding_attention", "full_attention"]
+)
+
 
 @pytest.mark.parametrize(
     ("kind", "config"),
     [
         ("GPT2", dict(vocab_size=320, n_positions=256, n_embd=32, n_layer=2, n_head=4)),
         ("Mistral", RECURRENT | dict(num_key_value_heads=2, sliding_window=4)),
+        ("Gemma2", RECURRENT | dict(num_key_value_heads=2, head_dim=8, sliding_window=4, final_logit_softcapping=0.1)),
+        ("Gemma3Text", GEMMA3),
         ("Mamba", dict(vocab_size=320, hidden_size=32, num_hidden_layers=2, state_size=8)),
         ("Lfm2", RECURRENT | dict(num_key_value_heads=2, layer_types=["conv", "full_attention"])),
     ],
@@ -338,6 +347,44 @@ def test_other_architectures_answer_in_batches_as_alone(tmp_path, tokenizer, kin
         logits = whole(torch.tensor([tokenizer(TEXTS[2])["input_ids"]]), use_cache=False).logits[0, -1]
     yes, no = (tokenizer(o)["input_ids"][0] for o in (" Yes", " No"))
     assert together.choose(TEXTS)[2] == pytest.approx(logits[[yes, no]].softmax(0).numpy(), abs=1e-6)
+
+
+@pytest.fixture
+def gemma3(tmp_path, tokenizer):
+    """Tied embeddings, sliding attention, one key and value for all heads: Gemma 3 in small."""
+    config = transformers.Gemma3TextConfig(**GEMMA3, bos_token_id=0, eos_token_id=1, pad_token_id=1)
+    return opened(saved(transformers.Gemma3ForCausalLM, config, tokenizer, tmp_path / "gemma"), tmp_path)
+
+
+def test_only_the_positions_that_are_read_are_projected_to_the_vocabulary(gemma3):
+    """With 262,144 words and prompts of 200 tokens, all of them would take gigabytes."""
+    projected = []
+    head = gemma3.model.get_output_embeddings()
+    head.register_forward_hook(lambda module, given, out: projected.append(tuple(out.shape)))
+    texts = [f"{'x ' * n}:" for n in range(1, 9)]
+    gemma3.choose(texts)
+    assert [(n, tokens) for n, tokens, _ in projected] == [(8, 1)]
+    projected.clear()
+    gemma3.choose(texts, (" a b c", " d e f"))
+    assert {n for n, _, _ in projected} == {8}
+    assert {tokens for _, tokens, _ in projected} == {len(o) for o in gemma3.option_tokens(":", (" a b c", " d e f"))}
+    assert not head._forward_pre_hooks  # nothing stays on the model
+
+
+def test_gemma_3_takes_an_adapter_trained_on_it(gemma3, tiny_split, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("RALLREC_DATA", str(tmp_path / "data"))
+    settings = dict(sequences=24, valid_sequences=8, batch=4, k=3, orders=("recent",), learning_rate=3e-3, checks=3)
+    trained = adapter(tiny_split, lambda order, some, k: select(some, order, k=k), {}, gemma3, **settings)
+    assert trained.curve.valid[-1] < trained.curve.valid[0]
+    made_for = json.loads((trained.folder / "rallrec.json").read_text())["inputs"]["model"]
+    assert gemma3.takes(made_for)
+    adapted = gemma3.adapted(trained.folder)
+    p = adapted.choose(TEXTS)
+    assert np.abs(p - gemma3.choose(TEXTS)).max() > 1e-4
+    merged = tmp_path / "merged"
+    assert command.main(["merge", "--llm", gemma3.name, str(trained.folder), str(merged)]) == 0
+    assert "lm_head.weight" not in load_file(merged / "model.safetensors")  # tied, as before
+    assert opened(merged, tmp_path).choose(TEXTS) == pytest.approx(p, abs=1e-6)
 
 
 # --- fingerprints and names -----------------------------------------------------------------------------
@@ -434,7 +481,7 @@ def test_names_are_resolved(folder, tmp_path, monkeypatch):
 def test_a_path_that_leads_nowhere(name, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(rr.InputError, match=r"LLM .*: /.* is no folder; valid are: smollm2-135m, tiny-random"):
+    with pytest.raises(rr.InputError, match=r"LLM .*: /.* is no folder; valid are: smollm2-135m, gemma3-270m, tiny"):
         rr.language_model(name)
 
 

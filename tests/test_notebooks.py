@@ -162,7 +162,7 @@ def test_an_interrupted_notebook_leaves_nothing_half_done(outputs, monkeypatch):
         (["run", "05_recommendation", "-p", "TEMPERATUR", "1"], "has no parameter 'TEMPERATUR'; it has: DATASET"),
         (["run", "05_recommendation", "--seed", "-1"], "seed is -1; it must be a whole number of at least 0"),
         (["run", "05_recommendation", "-p", "K", "0"], "K is 0; it must be a whole number of at least 1"),
-        (["fetch", "--dataset", "tiny", "--llm", "gpt-17"], "valid are: smollm2-135m, tiny-random"),
+        (["fetch", "--dataset", "tiny", "--llm", "gpt-17"], "valid are: smollm2-135m, gemma3-270m, tiny-random"),
         (["check", "tiny"], "papermill_runs/tiny has no metrics.json; run `make all` with these settings first"),
     ],
 )

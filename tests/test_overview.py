@@ -12,10 +12,13 @@ import rallrec as rr
 from rallrec import __main__ as command
 from rallrec.extensions import load_extra
 from rallrec.infra.files import ROOT
-from rallrec.runs import overview, place
-from rallrec.runs.overview import TABLES, across, comparable, said, write_overview
+from rallrec.runs import overview, paper_overview, place
+from rallrec.runs.overview import TABLES, across, comparable, write_overview
 from rallrec.runs.place import Parameters
 from rallrec.runs.run import read_metrics
+from rallrec.runs.side_by_side import by_reader, dataset_of, said
+from rallrec.study import paper
+from rallrec.study.claims import CLAIMS, judge
 
 SETTINGS = dict(llm="smollm2-135m", profile="quick", seed=0)
 OURS = ["ml-100k", "ml-1m"]
@@ -58,9 +61,12 @@ def outputs(tmp_path, monkeypatch):
         auc = pd.DataFrame([dict(method=m, auc=0.7, auc_low=0.6, auc_high=0.8, n=1234) for m in rows])
         for table in ("05_main", "05_fast_readers"):
             auc.to_csv(folder / f"{table}.csv", index=False)
+        change = dict(difference=0.1, difference_low=0.05, difference_high=0.2, adjusted_p=0.01)
         for reader in ("vote", "llm"):
             commands = [command(reader, row) for row in rows]
-            auc.assign(command=commands).to_csv(folder / f"06_parts_{reader}.csv", index=False)
+            auc.assign(command=commands, **change).to_csv(folder / f"06_parts_{reader}.csv", index=False)
+        auc.assign(**change).to_csv(folder / "06_order.csv", index=False)
+        write_papers_tables(folder, dataset)
         claim = dict(claim="c", difference=0.1, difference_low=0.05, difference_high=0.2, n=9, verdict="holds")
         pd.DataFrame([claim]).to_csv(folder / "05_claims.csv", index=False)
         change = dict(
@@ -69,6 +75,45 @@ def outputs(tmp_path, monkeypatch):
         strict = dict(reader="vote", protocol="strict", auc=0.6, n=9)
         pd.DataFrame([strict, change]).to_csv(folder / "06_released.csv", index=False)
     return tmp_path
+
+
+def write_papers_tables(folder, dataset, auc=0.7, verdict="inconclusive"):
+    """What notebooks 05 and 06 write of the paper, with one AUC throughout."""
+    for name, (source, table, of) in {
+        "table1": ("05_table1", "table 1", paper.PAPER),
+        "table3": ("05_table3", "table 3", paper.PAPER),
+        "table4": ("06_table4", "table 4", paper.PAPER),
+        "table5": ("05_table5_paper", "table 5", paper.PLUS),
+    }.items():
+        labels = [*paper.rows_of(table, of), "LLM, last K"]
+        made = pd.DataFrame(dict(method=labels, auc=auc, auc_low=auc - 0.1, auc_high=auc + 0.1, n=1234))
+        made = paper.beside(table, dataset, made, paper=of)
+        if name == "table1":
+            made = paper.with_rella(made, dataset)
+        if name == "table4":
+            made = pd.concat([made.assign(reader="LLM"), made.assign(ours=0.6, reader="vote")])
+        made.to_csv(folder / f"{source}.csv", index=False)
+    claims = judge(CLAIMS, dataset, {})
+    measured = dict(difference=0.1, difference_low=0.05, difference_high=0.2, users=9, n=1234, p=0.01, within=False)
+    claims.assign(**measured, verdict=verdict).to_csv(folder / "05_paper_claims.csv", index=False)
+    here = {"what": ["K", "data"], "paper": "30", "released code": "30", "here": ["10", f"{dataset}'s"]}
+    pd.DataFrame(here).to_csv(folder / "05_deviations.csv", index=False)
+
+
+@pytest.fixture
+def other_reader(outputs):
+    """A second reader's run of a reference data set: its LLM rows differ, its other rows do not."""
+    name = "ml-1m+reads-gemma3-270m"
+    for kind in ("papermill_runs", "figures"):
+        shutil.copytree(outputs / kind / "ml-1m", outputs / kind / name)
+    path = outputs / "papermill_runs" / name / "metrics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | dict(reader="gemma3-270m")))
+    main = outputs / "figures" / name / "05_main.csv"
+    rows = pd.read_csv(main)
+    rows.loc[rows.method == "a", ["auc", "auc_low", "auc_high"]] = 0.75, 0.65, 0.85
+    rows.to_csv(main, index=False)
+    write_papers_tables(outputs / "figures" / name, "ml-1m", 0.75, "replicates")
+    return name
 
 
 def of(*names, **settings):
@@ -154,10 +199,10 @@ def test_figures_of_places_with_long_names(outputs):
 
 def test_nothing_is_left_of_an_earlier_overview(outputs):
     folder = write_overview(["ml-100k", "my-own"], "both")
-    (folder / "claim-09.png").write_text("of a row that is no more")
+    (folder / "comparison-09.png").write_text("of a row that is no more")
     write_overview(["my-own"], "both")
     left = {path.stem for path in folder.glob("c*-*")}
-    assert left == {"claim-01", "commands-my-own"}
+    assert left == {"comparison-01", "commands-my-own"}
 
 
 def test_a_column_a_data_set_and_a_row_a_method(outputs):
@@ -182,8 +227,9 @@ def test_a_column_a_data_set_and_a_row_a_method(outputs):
     assert commands.command[3] == "rallrec ablate --reader llm --k b"
     assert commands.seconds.tolist() == ["1.5", "1.5", "cached", "1.5"]
     assert set(commands.hardware) == {"a machine"}
-    for name in ("main", "fast_readers", "claims", "released"):
-        assert {p.suffix for p in folder.glob(f"{name}.*")} == {".csv", ".md", ".tex", ".png", ".pdf"}
+    drawn = ("main", "fast_readers", "comparisons", "released", "claims", *paper_overview.TABLES, "by_reader")
+    for name in drawn:
+        assert {p.suffix for p in folder.glob(f"{name}.*")} == {".csv", ".md", ".tex", ".png", ".pdf"}, name
     assert json.loads((folder / "settings.json").read_text())["data"]["ml-1m"] == "hash of ml-1m"
 
 
@@ -197,22 +243,122 @@ def test_the_repositorys_overview_is_that_of_its_reference_runs():
     """Every value of the overview stands in the metrics.json of its data set."""
     for table, key in (("main", "llm"), ("fast_readers", "fast")):
         for row in pd.read_csv(ROOT / "figures" / "overview" / f"{table}.csv").itertuples():
-            values = read_metrics(row.dataset)["notebooks"]["05_recommendation"]["values"]
+            values = read_metrics(getattr(row, "place", row.dataset))["notebooks"]["05_recommendation"]["values"]
             assert values[f"{key}/{row.method}/auc"] == pytest.approx(row.auc, abs=1e-6)
     assert set(across(["ml-100k"], TABLES["released"])["dataset"]) == {"ml-100k"}
 
 
-def test_a_claim_in_words():
-    verdicts = pd.Series({"a": "can't be told", "b": "holds", "c": "holds", "d": "holds"})
-    assert said(verdicts) == "holds on b, c and d; can't be told at this sample size on a"
-    assert said(pd.Series({"a": "does not hold"})) == "does not hold on a"
+def test_verdicts_in_words():
+    verdicts = pd.Series({"a": "inconclusive", "b": "holds", "c": "holds", "d": "holds"})
+    words = ("holds", "inconclusive", "does not hold")
+    assert said(verdicts, words) == "holds on b, c and d; inconclusive on a"
+    assert said(verdicts[1:], words) == "holds on all 3 data sets"
+    assert said(pd.Series({"a": "does not hold"}), words) == "does not hold on a"
 
 
-def test_each_claim_has_a_figure_and_a_sentence(outputs):
+def test_each_of_our_comparisons_has_a_figure_and_a_sentence(outputs):
     folder = write_overview([*OURS, "my-own"])
-    line = (folder / "claims_in_words.md").read_text()
-    assert line == "- [c](figures/overview/claim-01.png): holds on ml-100k, ml-1m and my-own.\n"
-    assert (folder / "claim-01.png").stat().st_size > 1000
+    line = (folder / "comparisons_in_words.md").read_text()
+    assert line == "- [c](figures/overview/comparison-01.png): holds on all 3 data sets.\n"
+    assert (folder / "comparison-01.png").stat().st_size > 1000
+
+
+def cells_of(path):
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in path.read_text().splitlines()]
+
+
+def test_the_papers_claims_across_data_sets(outputs):
+    folder = write_overview([*OURS, "my-own"])
+    head, _, *rows = cells_of(folder / "claims.md")
+    assert head == ["claim", "compared", "what differs", "read by", "ml-100k (MovieLens-1M)", "ml-1m", "my-own"]
+    second = next(row for row in rows if row[0] == "2. beats text retrieval")
+    at = rows.index(second)
+    assert second[3:] == ["the paper", "+0.0248", "+0.0248", "–"]
+    ours = "+0.100 [+0.050, +0.200] inconclusive *"
+    assert rows[at + 1][3:] == ["smollm2-135m", ours, ours, ours]
+    assert rows[at + 2][3:] == ["vote", ours, ours, ours]
+    head, _, *rows = cells_of(folder / "verdicts.md")
+    assert head[0] == "claim (by smollm2-135m / vote)"
+    assert len(rows) == len(CLAIMS)
+    assert rows[0][2:] == ["inconclusive / –"] * 3
+    lines = (folder / "claims_in_words.md").read_text().splitlines()
+    everywhere = "inconclusive on all 3 data sets"
+    assert lines[1] == f"- *beats text retrieval* (RALLRec − ReLLa). smollm2-135m: {everywhere}. vote: {everywhere}."
+    assert (folder / "depends_on_reader.md").read_text() == "- No comparison was made through more than one LLM.\n"
+
+
+def test_the_papers_tables_across_data_sets(outputs):
+    folder = write_overview([*OURS, "my-own"])
+    head, _, *rows = cells_of(folder / "table1.md")
+    assert head[:3] == ["row", "ml-100k: paper (MovieLens-1M)", "ml-100k: here (1,234)"]
+    assert "ml-1m: ReLLa's paper" in head
+    assert rows[0][:3] == ["DeepFM", "0.7184", "0.700 [0.600, 0.800]"]
+    assert rows[-1][0] == "SIM"
+    head, _, *rows = cells_of(folder / "table4.md")
+    assert [row[0] for row in rows[:2]] == ["Text-based, LLM", "ID-based, LLM"]
+    assert rows[-2][0] == "Concat. w/ SSL, vote"
+    readers = pd.read_csv(folder / "by_reader.csv")
+    theirs = readers[readers.of_paper & (readers.dataset == "ml-1m")].set_index("row").auc
+    assert theirs["RALLRec"] == 0.7772
+    assert theirs["last K"] == 0.7687
+    assert readers.read_by.tolist()[-1] == paper_overview.PAPERS_LLM
+    assert not readers[readers.dataset == "my-own"].of_paper.any()
+    deviations = cells_of(folder / "deviations.md")
+    assert deviations[2][3] == "10"
+    assert deviations[3][3] == "ml-100k: ml-100k's; ml-1m: ml-1m's; my-own: my-own's"
+    assert "+0.0008" in (folder / "admissions.md").read_text()
+
+
+def test_what_is_found_on_all_data_sets_alike(outputs):
+    folder = write_overview([*OURS, "my-own"])
+    lines = (folder / "findings.md").read_text().splitlines()
+    same = "(ml-100k +0.100, ml-1m +0.100, my-own +0.100)"
+    assert lines[0] == f"- *c* {same}: holds on all 3 data sets."
+    assert lines[1].startswith("- Inconclusive on all 3 data sets: *LLM-based beats ID-based (")
+    assert len(lines) == 2  # the changed parts have no row in common
+    said_of_parts = (folder / "changes_in_words.md").read_text().splitlines()
+    assert said_of_parts[0] == "- *b, read by the vote*: raises the AUC on all 2 data sets."
+
+
+def test_runs_through_another_reader_stand_beside_the_others(outputs, other_reader, monkeypatch):
+    recorded = place.reference
+    monkeypatch.setattr(overview, "reference", lambda name: recorded(dataset_of(name)))
+    places, name = comparable(of("ml-1m"))
+    assert (places, name) == (["ml-100k", "ml-1m", other_reader], "")
+    folder = write_overview(places)
+    head, _, *rows = cells_of(folder / "main.md")
+    assert head == ["method", "ml-100k (1,234)", "ml-1m (1,234)"]
+    value = "0.700 [0.600, 0.800]"
+    assert ["a (smollm2-135m)", "–", value] in rows
+    assert ["a (gemma3-270m)", "–", "0.750 [0.650, 0.850]"] in rows
+    assert ["b", value, value] in rows  # comes out the same whoever reads
+    assert [row[0] for row in rows].index("a (gemma3-270m)") == [row[0] for row in rows].index("a (smollm2-135m)") + 1
+    head, _, *rows = cells_of(folder / "verdicts.md")
+    assert head[0] == "claim (by smollm2-135m / gemma3-270m / vote)"
+    assert rows[1][2:] == ["inconclusive / – / inconclusive", "inconclusive / replicates / inconclusive"]
+    depends = (folder / "depends_on_reader.md").read_text().splitlines()
+    assert len(depends) == len(CLAIMS)
+    change = "(+0.100 [+0.050, +0.200])"
+    assert depends[1] == (
+        f"- *beats text retrieval* (RALLRec − ReLLa) on ml-1m: inconclusive with smollm2-135m {change}, "
+        f"replicates with gemma3-270m {change}."
+    )
+    readers = pd.read_csv(folder / "by_reader.csv")
+    assert list(dict.fromkeys(readers.read_by)) == ["smollm2-135m", "gemma3-270m", paper_overview.PAPERS_LLM]
+
+
+def test_rows_that_do_not_hang_on_the_reader_stand_once():
+    both = [("m", "m", "small"), ("m+reads-big", "m", "big")]
+    rows = [dict(place=p, dataset=d, read_by=r, row=row, v=v) for (p, d, r), row, v in [
+        (both[0], "llm", 1.0), (both[0], "fast", 2.0), (both[0], "none", float("nan")),
+        (both[1], "llm", 1.5), (both[1], "fast", 2.0), (both[1], "none", float("nan")),
+        (("n", "n", "small"), "fast", 3.0), (("n", "n", "small"), "llm", 4.0),
+    ]]  # fmt: skip
+    found = by_reader(pd.DataFrame(rows), ["row"], ["v"])
+    assert found.row.tolist() == ["llm", "llm", "llm", "fast", "fast", "none"]
+    assert found.read_by.tolist() == ["small", "big", "small", "", "", ""]
+    one = pd.DataFrame(rows[:3])
+    assert set(by_reader(one, ["row"], ["v"]).read_by) == {""}
 
 
 def test_generated_data_alone_leaves_it_as_it_is(outputs, capsys):

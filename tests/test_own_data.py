@@ -84,7 +84,7 @@ def test_without_times_the_lists_are_shuffled(folder):
     (folder / "ratings.csv").write_text(text)
     data = rr.load(str(folder))
     assert not data.timed
-    assert "No times are known" in " ".join(data.notes)
+    assert "These ratings have no timestamps" in " ".join(data.notes)
     assert (np.diff(data.item[:12]) < 0).any()  # in the file a user's items are in the order of their ids
 
 
@@ -212,7 +212,7 @@ def test_few_items_without_a_title_are_left_out(folder):
 
 def test_ratings_that_are_all_equal_are_refused(folder):
     (folder / "ratings.csv").write_text(re.sub(r"(i\d+),\d", r"\1,5", RATINGS))
-    with pytest.raises(rr.InputError, match=r"ratings.csv: every rating is 5, so likes can't be told"):
+    with pytest.raises(rr.InputError, match=r"ratings.csv: every rating is 5, so none can be a like"):
         rr.load(str(folder))
     (folder / "dataset.toml").write_text("scale = [1, 5]")
     assert "Every rating is a like" in " ".join(rr.load(str(folder)).notes)

@@ -157,7 +157,7 @@ def test_a_pair_rated_twice_within_a_second_keeps_the_later(tmp_path):
 def test_times_that_are_all_equal_are_none(tmp_path):
     data = read(tmp_path, ratings_csv=ratings(lambda u, k: "2024-05-05"))
     assert not data.timed
-    assert "All times are equal, so none is known: each user's ratings are shuffled" in said(data)
+    assert "All times are equal, and none is used: each user's ratings are shuffled" in said(data)
     untimed = read(tmp_path / "x", ratings_csv=ratings(lambda u, k: ""))
     assert untimed.hash == data.hash
 

@@ -117,6 +117,43 @@ def test_the_time_of_a_text_is_measured_here(tiny_split, llm, monkeypatch):
     assert len(asked) == plans.TRIED  # measured once
 
 
+def test_a_reader_has_lines_of_its_own(monkeypatch):
+    monkeypatch.setattr(plans, "Study", lambda *a, **k: SimpleNamespace(adapter_at_hand=None))
+    said = plan([Parameters("tiny", **TINY, reader="gemma3-270m")])
+    assert "To run, with the LLM tiny-random and the reader gemma3-270m and the profile smoke:" in said
+    places = re.findall(r"^  (\S+)/0\d_", said, flags=re.M)
+    assert places == ["tiny+tiny-random+smoke"] * 4 + ["tiny+tiny-random+smoke+reads-gemma3-270m"] * 2
+    assert "The LLM gemma3-270m is not here yet: it is fetched first." in said
+    assert "Where that can't be done" not in said  # nothing is published for it
+    assert re.search(r"05_recommendation +\? +not run here yet; LLM: 18 prompts to train an adapter on, at most", said)
+
+
+def test_an_adapter_is_looked_for_on_the_reader(small, monkeypatch):
+    asked = []
+    monkeypatch.setattr(plans, "Study", lambda *a, **k: asked.append(k) or SimpleNamespace(adapter_at_hand=True))
+    assert small._adapter("05_recommendation") is None
+    small.of = Parameters("tiny", **TINY, reader="gemma3-270m")
+    small.reader = small.llm
+    assert small._adapter("05_recommendation") is None
+    assert asked == [{}, {"reader": small.llm}]
+
+
+def test_published_answers_do_without_their_model(monkeypatch):
+    """With the raw files here, and the LLM not: nothing is to be asked, and nobody waits for what can't be had."""
+    monkeypatch.setattr(plans, "is_local", lambda name: True)
+    monkeypatch.setattr(plans, "reference", lambda place: {"values": {}})
+    monkeypatch.setattr(DataSetPlan, "_beside_the_llm", lambda *_: 60.0)
+    of = Parameters("tiny", llm="smollm2-135m")
+    told = DataSetPlan(of)
+    assert told.to_fetch == ["smollm2-135m"]
+    assert told.is_published
+    assert [w.what for w in told.work("06_ablations") if w.what] == []
+    assert f"{told.now.data.n_items} descriptions" in [w.what for w in told.work("01_descriptions")]  # none are kept
+    said = plan([of])
+    assert "The LLM smollm2-135m is not here yet: it is fetched first." in said
+    assert "Where that can't be done, the published answers are used, and none of them is asked anew." in said
+
+
 def test_what_nobody_timed_is_said():
     said = plan([Parameters("tiny", **TINY)])
     assert re.search(r"tiny\+tiny-random\+smoke/03_collaborative_embeddings +\? +not run here yet\n", said)

@@ -124,5 +124,19 @@ def test_lines_tell_what_was_known_at_their_time(tiny_split, shown):
         share = (own.sum() + 5 * data.liked[tiny_split.train_ratings].mean()) / (len(own) + 5)
         assert f", {data.items.genres[data.item[position]]}, {100 * share:.0f}% like it:" in line
     assert prompts.Details.of(("statistics",), tiny_split).statistics is tiny_split
-    with pytest.raises(rr.InputError, match="'stars'; it must be one of: profile, category, statistics"):
+    with pytest.raises(rr.InputError, match="'stars'; it must be one of: profile, category, statistics, short, bare"):
         prompts.Details.of(("stars",), tiny_split)
+
+
+def test_shorter_lines_tell_the_same(tiny_split, shown):
+    data, tells = shown.samples.data, ("statistics", "short", "bare")
+    whole, short = (prompts.build(shown, details=prompts.Details.of(t, tiny_split)).texts for t in (tells[:1], tells))
+    years = [f" ({year})" for year in data.items.year.unique()]
+    for a, b in zip(whole, short, strict=True):
+        head, *lines = a.split("\n")
+        assert b.split("\n")[0] == head.replace(", and", ", the share of raters who liked each of them, and")
+        for year in years:
+            lines = [line.replace(year, "") for line in lines]
+        assert b.split("\n")[1:] == [line.replace("% like it", "%") for line in lines]
+    only = prompts.Details(short=True)  # of which there is nothing to shorten
+    assert prompts.build(shown, details=only).texts == prompts.build(shown).texts

@@ -20,7 +20,7 @@ from rallrec.runs import retrained as spot
 from rallrec.runs.publishing import publish, record_reference, tolerance
 from rallrec.runs.retrained import retrained
 
-from .test_ablations import study_of
+from .studies import study_of
 
 
 @pytest.fixture

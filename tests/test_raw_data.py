@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 
 import rallrec as rr
-from rallrec.data.loading import missing_files
+from rallrec.data.loading import is_local, missing_files
 from rallrec.readers import prompts
 from rallrec.representations.text import description_prompt
 
@@ -279,6 +280,47 @@ def test_filters_of_bookcrossing_are_parameters(raw):
     assert rr.load("bookcrossing", like_above=9).liked.mean() < rr.load("bookcrossing").liked.mean()
     with pytest.raises(rr.InputError, match="takes no option 'min_items'"):
         rr.load("bookcrossing", min_items=13)
+
+
+def test_what_bookcrossings_labels_mean_is_counted(raw):
+    """Of 72 ratings 6 are zeros, and 32 are below 5."""
+    write_bx(raw)
+    data = rr.load("bookcrossing")
+    zero, disliked = (data.rating == 0).sum(), (~data.liked).sum()
+    assert (zero, disliked) == (6, 32)
+    said = data.notes[-1]
+    assert said.startswith("8 % of the ratings are 0, which stands for a book that was not rated.")
+    assert "and are 19 % of these" in said
+    assert data.unrated == 0
+    assert data.hash == replace(data, unrated=None, notes=()).hash
+
+
+def test_explicit_ratings_of_bookcrossing(raw):
+    """The same books, without zeros and without readers who are left with too few."""
+    write_bx(raw)
+    every, explicit = rr.load("bookcrossing"), rr.load("bookcrossing-explicit")
+    assert explicit.items.equals(every.items)
+    kept = every.rating > 0
+    enough = np.bincount(every.user[kept], minlength=every.n_users) >= 5
+    expected = sorted(zip(every.user[kept], every.item[kept], every.rating[kept], strict=True))
+    expected = [(every.users.user_id[u], i, r) for u, i, r in expected if enough[u]]
+    rows = zip(explicit.users.user_id[explicit.user], explicit.item, explicit.rating, strict=True)
+    assert sorted(rows) == expected
+    assert (explicit.name, explicit.scale, explicit.like_above) == ("bookcrossing-explicit", (1, 10), 7)
+    assert "6 of 72 ratings of these books are implicit (0): left out." in explicit.notes
+    likes = round(100 * explicit.liked.mean())
+    assert f"{likes} % of the ratings are likes (above 7 of 10); at the paper's threshold" in explicit.notes[-1]
+    assert rr.load("bookcrossing-explicit", like_above=8).liked.mean() < explicit.liked.mean()
+    assert rr.load("bookcrossing-explicit", min_user_ratings=6).n_users == 6  # as many have a zero
+    with pytest.raises(rr.InputError, match="bookcrossing-explicit: min_user_ratings=7 after"):
+        rr.load("bookcrossing-explicit", min_user_ratings=7)
+
+
+def test_explicit_ratings_are_here_where_bookcrossing_is(raw):
+    assert not is_local("bookcrossing-explicit")
+    write_bx(raw)
+    assert is_local("bookcrossing-explicit")
+    assert "bookcrossing-explicit" not in missing_files()
 
 
 def test_the_copy_of_bookcrossing_as_plain_csv(raw):

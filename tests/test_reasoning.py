@@ -5,90 +5,87 @@ import torch
 import rallrec as rr
 from rallrec.llm.local import Sampler
 from rallrec.readers import prompts
-from rallrec.readers.reasoning import merge, missing, reason, stated
+from rallrec.readers.reasoning import Reasons, merge
 
 SETTINGS = dict(max_new_tokens=6, temperature=0.8, top_p=0.95, seed=0)
 
 
-@pytest.mark.parametrize(
-    ("answer", "p"),
-    [
-        ("They like space.\nProbability: 0.7", 0.7),
-        ("Probability: 0.2? No.\n**Probability:** 0.85.", 0.85),
-        ("the probability is 70%", 0.7),
-        ("PROBABILITY = .5", 0.5),
-        ("Probability: 1", 1.0),
-        ("Probability: 1/5", 0.2),
-        ("probability of 7 / 10.", 0.7),
-        ("Probability: 0", 0.0),
-    ],
-)
-def test_stated_probabilities(answer, p):
-    assert stated(answer) == p
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        "",
-        "Yes.",
-        "0.7",
-        "Probability: high",
-        "Probability: 7",
-        "Probability: 1/0",
-        "Probability: 7/5",
-        "probability: 130%",
-        "Probability: -0.5",
-        "It is likely; 3 of 5",
-    ],
-)
-def test_an_answer_that_states_none_is_missing(answer):
-    assert np.isnan(stated(answer))
-
-
 def test_the_merge_is_the_papers():
-    reasoned, plain = np.array([[0.2, 0.4, np.nan]]), np.array([0.9])
+    reasoned, tuned = np.array([[0.2, 0.4]]), np.array([0.9])
     a, b = 0.1 / (0.01 + 1e-3), 1 / 1e-3
-    assert merge(reasoned, plain) == pytest.approx([(a * 0.3 + b * 0.9) / (a + b)])
+    assert merge(reasoned, tuned) == pytest.approx([(a * 0.3 + b * 0.9) / (a + b)])
     several = np.array([[0.7, 0.9]])
     b = 1 / (0.01 + 1e-3)
     assert merge(reasoned, several) == pytest.approx([(a * 0.3 + b * 0.8) / (a + b)])
+    b = 1 / (0.09 + 1e-3)
+    assert merge(reasoned, tuned, drawn=True) == pytest.approx([(a * 0.3 + b * 0.9) / (a + b)])
 
 
 def test_agreement_weighs():
-    plain = np.array([[0.8, 1.0]])
-    sure, torn = merge(np.array([[0.3, 0.3]]), plain), merge(np.array([[0.0, 0.6]]), plain)
+    tuned = np.array([[0.8, 1.0]])
+    sure, torn = merge(np.array([[0.3, 0.3]]), tuned), merge(np.array([[0.0, 0.6]]), tuned)
     assert sure < torn
 
 
-def test_what_nobody_states_stays_missing():
-    nothing = np.full((1, 3), np.nan)
-    assert merge(nothing, np.array([0.4])) == [0.4]
-    assert np.isnan(merge(nothing, np.array([np.nan]))).all()
-    assert missing(np.array([[0.5, np.nan], [np.nan, np.nan]])) == 0.75
-    assert missing(np.zeros((0, 3))) == 0
-    with pytest.raises(rr.InputError, match="the same samples"):
-        merge(nothing, np.array([0.1, 0.2]))
+def test_a_drawn_answers_variance_is_that_of_many_draws():
+    tuned, reasoned = np.array([0.3, 0.9]), np.full((2, 4), 0.5)
+    draws = (np.random.default_rng(0).random((2, 100_000)) < tuned[:, None]).astype(float)
+    assert merge(reasoned, tuned, drawn=True) == pytest.approx(merge(reasoned, draws), abs=0.01)
 
 
-def test_the_hint_is_in_the_prompt(tiny_split, embedding):
+def test_what_cannot_be_merged():
+    for reasoned, tuned, word in (
+        (np.zeros((1, 3)), np.zeros(2), "the same samples"),
+        (np.zeros(2), np.zeros(2), "reasoned has the shape"),
+        (np.zeros((2, 0)), np.zeros(2), "reasoned has the shape"),
+        (np.full((2, 3), np.nan), np.zeros(2), "reasoned has values"),
+        (np.zeros((2, 3)), np.array([0.1, 1.2]), "tuned has values"),
+    ):
+        with pytest.raises(rr.InputError, match=word):
+            merge(reasoned, tuned)
+
+
+def test_the_opinion_is_in_the_prompt(tiny_split, embedding):
     shown = rr.select(tiny_split.test.take(np.arange(2)), "rerank", embedding, 3)
-    plain, hinted = prompts.reasoned(shown), prompts.reasoned(shown, hints=[0.25, 0.755])
-    assert "0.25" in hinted[0]
-    assert "0.76" in hinted[1] or "0.75" in hinted[1]
-    assert "Another model" not in plain[0]
+    plain, told = prompts.reasoned(shown), prompts.reasoned(shown, opinions=[True, False])
+    assert "Another model answers Yes." in told[0]
+    assert "Another model answers No." in told[1]
+    assert [text.replace(" Another model answers Yes.", "") for text in told[:1]] == plain[:1]
     target = prompts.titles(tiny_split.data)[shown.samples.item[0]]
     assert target in plain[0]
 
 
+def test_reasons_stand_between_question_and_answer(tiny_split, embedding):
+    shown = rr.select(tiny_split.test.take(np.arange(2)), "rerank", embedding, 3)
+    reasons = [["They like space.", ""], ["Too long.", "No reason"]]
+    asked = prompts.concluded(shown, reasons, opinions=[True, False])
+    assert asked.options == ("Yes", "No")
+    opened = prompts.reasoned(shown, opinions=[True, False])
+    questions = [text.removesuffix(" Weigh briefly what speaks for it and what against.") for text in opened]
+    for n, text in enumerate(asked.texts):
+        sample, number = divmod(n, 2)
+        assert text.startswith(f"{questions[sample]}\n\nThoughts on this:\n{reasons[sample][number]}\n")
+
+
 def test_reasons_of_a_model(tiny_split, embedding, llm):
     shown = rr.select(tiny_split.test.take(np.arange(3)), "rerank", embedding, 3)
-    p = reason(shown, llm, np.full(3, 0.5), n=2, max_new_tokens=8)
-    assert p.shape == (3, 2)
-    assert missing(p) > 0.5  # a random model states next to nothing
-    with pytest.raises(rr.InputError, match="one for each"):
-        reason(shown, llm, np.full(2, 0.5))
-    assert reason(rr.select(tiny_split.test.take([]), "rerank", embedding, 3), llm, n=2).shape == (0, 2)
+    reasons = rr.reason(shown, llm, np.array([True, False, True]), n=2, max_new_tokens=8)
+    assert reasons.p.shape == reasons.lengths.shape == (3, 2)
+    assert ((reasons.p > 0) & (reasons.p < 1)).all()
+    asked = prompts.concluded(shown, reasons.texts, llm, [True, False, True])
+    assert (llm.choose(asked.texts, asked.options)[:, 0].reshape(3, 2) == reasons.p).all()
+    assert (reasons.lengths == [[len(text) for text in several] for several in reasons.texts]).all()
+    assert reasons.mean == pytest.approx(reasons.p.sum(1) / 2)
+    none = rr.reason(rr.select(tiny_split.test.take([]), "rerank", embedding, 3), llm, n=2)
+    assert none.p.shape == none.lengths.shape == (0, 2)
+    assert none.silent == 0
+    for opinions in (np.full(2, True), np.full(3, 0.5), np.array([1, 0, 1])):
+        with pytest.raises(rr.InputError, match=r"opinions are .*; 3 samples need a truth value each"):
+            rr.reason(shown, llm, opinions)
+
+
+def test_answers_without_reasons_are_counted():
+    assert Reasons([["", "a"], ["b", "cd"]], np.zeros((2, 2))).silent == 0.25
 
 
 def test_samples_do_not_depend_on_their_neighbours(llm):

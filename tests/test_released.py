@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 
 import rallrec as rr
-from rallrec.data.split import PROTOCOLS, Protocol
+from rallrec.data.split import Protocol
 from rallrec.evaluation.metrics import auc
 from rallrec.pipeline import Choice
-from rallrec.readers.base import READERS
 from rallrec.retrieval.retrieve import Representation, shifted
 from rallrec.study import released
 
-from .test_ablations import study_of
+from .studies import study_of
 
 
 def test_the_shift_compares_history_items_by_the_next_id(tiny, tiny_split):
@@ -55,40 +54,57 @@ def test_ids_that_are_names_have_no_shift(tiny):
     assert not labels[released.ALL].id_shift
 
 
-def test_changes_are_measured_against_strict(tiny_split, tmp_path, monkeypatch):
+def test_changes_are_measured_against_strict_on_the_same_samples(tiny_split, tmp_path):
     study, test = study_of(tiny_split, tmp_path), tiny_split.test
+    first = test.take(np.arange(50))
     other = study.changed(study.size, ("colla",))
     other.parts["colla"] = np.random.default_rng(9).normal(size=study["colla"].shape).astype(np.float32)
+    fewer = other.changed(other.size, (), split=replace(tiny_split, test=first))
+    same = study.changed(study.size, ())
     switched = {
-        "same": (PROTOCOLS["strict"], other),
-        "first": (Protocol(first_rows=True), other),
+        "same": (Protocol(chosen_on_test=True), same),
+        "first": (Protocol(first_rows=True), same.changed(same.size, (), split=fewer.split)),
         "other": (Protocol(True), other),
+        "both": (Protocol(True, first_rows=True), fewer),
     }
-    monkeypatch.setattr(released, "SCORED", 50)
-    choice = Choice("colla", "high", k=3)
-    table = released.changes(study, switched, choice).set_index("protocol")
+    table = released.changes(study, switched, Choice("colla", "high", k=3)).set_index("protocol")
     a, b = (rr.vote(rr.retrieve(test, of["colla"], 3)) for of in (study, other))
-    assert table.difference["same"] == 0
-    assert table.difference["first"] == pytest.approx(auc(test.liked[:50], a[:50]) - auc(test.liked, a))
+    assert table.difference["same"] == table.difference_low["same"] == 0
     assert table.difference["other"] == pytest.approx(auc(test.liked, b) - auc(test.liked, a))
-    assert table.n.tolist() == [len(test), len(test), 50, len(test)]
-    low, high = table.difference_low["other"], table.difference_high["other"]
-    assert low < table.difference["other"] < high
+    assert table.difference["both"] == pytest.approx(auc(first.liked, b[:50]) - auc(first.liked, a[:50]))
+    assert np.isnan(table.difference[["strict", "first"]]).all()  # other samples, no paired effect
+    assert table.auc["first"] == pytest.approx(auc(first.liked, a[:50]))
+    assert table.auc_low["first"] < table.auc["first"] < table.auc_high["first"]
+    assert table.n.tolist() == [len(test), len(test), 50, len(test), 50]
+    assert table.users.tolist()[1:3] == [len(np.unique(part.user)) for part in (test, first)]
+    assert table.difference_low["other"] < table.difference["other"] < table.difference_high["other"]
 
-    asked = []
 
-    def recorded(study, shown):
-        asked.append(len(shown))
-        return rr.vote(shown)
+def test_both_sides_of_a_pair_have_the_same_cap(tiny_split, tmp_path):
+    """A graph under another protocol is trained as long as the one that it is compared with."""
+    study = study_of(tiny_split, tmp_path)
+    del study.parts["colla"], study.parts["ssl"]
+    study.size = replace(study.size, lightgcn=study.size.lightgcn | {"epochs": 30}, released_epochs=10)
+    strict, leak = released.capped(study), released.under(study, Protocol(True))
+    assert strict.size == leak.size
+    assert strict.size.lightgcn == study.size.lightgcn | {"epochs": 10}
+    assert released.capped(study) is strict
+    assert not np.allclose(strict["colla"], study["colla"])
+    assert not np.allclose(strict["ssl"], study["ssl"])
+    # what chooses another epoch on the same graph is compared with that graph
+    choice = Choice("colla", "high", k=3)
+    shifted = released.under(study, Protocol(id_shift=True))
+    assert (shifted["colla"] == strict["colla"]).all()
+    table = released.changes(study, {"leak": (Protocol(True), leak)}, choice)
+    a, b = (rr.vote(of.shown(choice, tiny_split.test)) for of in (strict, leak))
+    assert table.auc[0] == auc(tiny_split.test.liked, a)
+    assert table.difference[1] == pytest.approx(auc(tiny_split.test.liked, b) - auc(tiny_split.test.liked, a))
 
-    monkeypatch.setattr(READERS["vote"], "score", recorded)
-    table = released.changes(study, switched, choice, n=40).set_index("protocol")
-    everywhere, early = test.draw(40), test.take(np.arange(50)).draw(40)
-    assert asked == [len(np.union1d(everywhere, early)), 40]  # what is judged, and nothing else
-    assert table.n.tolist() == [40] * 4
-    assert table.auc["strict"] == pytest.approx(auc(test.liked[everywhere], a[everywhere]))
-    assert table.auc["first"] == pytest.approx(auc(test.liked[early], a[early]))
-    assert table.auc["other"] == pytest.approx(auc(test.liked[everywhere], b[everywhere]))
+
+def test_a_graph_that_is_short_anyway_is_the_studys_own(tiny_split, tmp_path):
+    study = study_of(tiny_split, tmp_path)
+    assert study.size.lightgcn["epochs"] <= study.size.released_epochs
+    assert released.capped(study) is study
 
 
 def test_all_edges_and_the_leak_change_the_embedding(tiny_split, tmp_path):
@@ -111,9 +127,15 @@ def test_the_shift_is_a_switch(tiny_split, tmp_path):
 
 
 def test_a_sentence_follows_the_interval():
-    def row(low, high):
-        return type("Row", (), dict(difference=(low + high) / 2, difference_low=low, difference_high=high))
+    def row(low, high, adjusted_p=0.01):
+        of = dict(difference=(low + high) / 2, difference_low=low, difference_high=high, adjusted_p=adjusted_p)
+        return type("Row", (), of | dict(auc=0.7, auc_low=0.6, auc_high=0.8, n=10_000, users=99))
 
-    assert released.finding(row(0.01, 0.03)).startswith("flatters")
-    assert released.finding(row(-0.03, -0.01)).startswith("harms")
-    assert released.finding(row(-0.01, 0.02)).startswith("changes nothing")
+    assert released.finding(row(0.01, 0.03)).startswith("it flatters the result: +0.020 [")
+    assert released.finding(row(-0.03, -0.01)).startswith("it lowers the result")
+    assert released.finding(row(-0.01, 0.02)).startswith("inconclusive")
+    assert released.finding(row(0.01, 0.03, 0.2)).startswith("inconclusive")
+    assert released.finding(row(0, 0, 1.0)) == "identical predictions: it changes nothing here"
+    assert released.finding(row(np.nan, np.nan, np.nan)) == (
+        "other samples, so nothing is paired: AUC 0.700 [0.600, 0.800] on these 10,000 of 99 users"
+    )

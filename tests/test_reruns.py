@@ -14,8 +14,10 @@ import rallrec as rr
 from rallrec import __main__ as command
 from rallrec.infra.cache import Cache
 from rallrec.infra.files import ROOT, data_dir
-from rallrec.runs import runner, stale
-from rallrec.runs.place import Parameters, short
+from rallrec.llm.local import LocalModel
+from rallrec.runs import place, runner, stale
+from rallrec.runs.place import Parameters, reference, reference_path, short
+from rallrec.runs.run import NOTEBOOKS, read_metrics
 from rallrec.runs.stale import Now
 from rallrec.runs.tracing import pieces
 
@@ -273,7 +275,7 @@ def test_an_llm_folder_counts_by_its_content(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("given", "place"),
+    ("given", "expected"),
     [
         ({}, "tiny"),
         (dict(profile="full"), "tiny+full"),
@@ -281,10 +283,117 @@ def test_an_llm_folder_counts_by_its_content(tmp_path):
         (dict(llm="meta-llama/Llama-3.1-8B-Instruct"), "tiny+meta-llama--Llama-3.1-8B-Instruct"),
         (dict(llm="http://127.0.0.1:8000/v1#my model"), "tiny+my-model-127.0.0.1-8000"),
         (dict(llm="tiny-random", extra="docs/own_method.md"), "tiny+tiny-random+docs--own_method.md"),
+        (dict(reader="gemma3-270m"), "tiny+reads-gemma3-270m"),
+        (dict(reader="owner/model", seed=3), "tiny+seed3+reads-owner--model"),
+        (dict(reader="smollm2-135m"), "tiny"),  # the LLM's own
     ],
 )
-def test_a_place_says_what_it_is_of(given, place):
-    assert Parameters("tiny", **given).place() == place
+def test_a_place_says_what_it_is_of(given, expected):
+    assert Parameters("tiny", **given).place() == expected
+
+
+def test_a_reader_is_told_to_the_notebooks_that_ask_it(tmp_path):
+    of = Parameters("tiny", llm="tiny-random", reader="gemma3-270m")
+    plain = Parameters("tiny", llm="tiny-random")
+    assert [of.of(notebook) == plain for notebook in NOTEBOOKS] == [True] * 4 + [False] * 2
+    assert of.of_notebook()["READER"] == "gemma3-270m"
+    assert "READER" not in plain.of_notebook()
+    (tmp_path / "model").mkdir()
+    own = Parameters("tiny", reader=str(tmp_path / "model"))
+    assert own.shown() == {str(tmp_path / "model"): "model"}
+
+
+def test_each_reader_has_recorded_values_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(place, "published_dir", lambda: tmp_path)
+    (tmp_path / "ml-100k").mkdir()
+    assert reference_path("ml-100k") == tmp_path / "ml-100k" / "reference.json"
+    path = reference_path("ml-100k+reads-gemma3-270m")
+    assert path == tmp_path / "ml-100k" / "reference-gemma3-270m.json"
+    path.write_text('{"values": {}}')
+    assert reference("ml-100k+reads-gemma3-270m") == {"values": {}}
+    assert reference("ml-100k") == reference("ml-100k+seed1+reads-gemma3-270m") == reference("ml-100k+seed1") == {}
+
+
+def test_notebooks_that_ask_no_reader_are_run_once_for_all_readers(own, monkeypatch, capsys):
+    ran = []
+    monkeypatch.setattr(
+        runner, "execute", lambda notebook, given, now: ran.append((now.place, notebook, given.get("READER")))
+    )
+    of = Parameters(str(own), **TINY, reader="gemma3-270m")
+    monkeypatch.setattr(LocalModel, "fetch", lambda self: print(f"fetch {self.name}"))
+    runner.run_all(of)
+    base = "my ratings+tiny-random+smoke"
+    assert ran == [(base, n, None) for n in NOTEBOOKS[:4]] + [
+        (f"{base}+reads-gemma3-270m", n, "gemma3-270m") for n in NOTEBOOKS[4:]
+    ]
+    said = capsys.readouterr().out
+    assert [line for line in said.splitlines() if line.startswith("fetch")] == [
+        "fetch tiny-random",
+        "fetch gemma3-270m",
+    ]
+    assert (
+        said.index("04_joint") < said.index("fetch gemma3-270m") < said.index("05_recommendation")
+    )  # when it is asked
+
+
+def test_other_weights_of_the_reader_make_only_what_asks_it_run_again(own, tmp_path):
+    from rallrec.llm.weights import _tiny_random
+
+    model, tokenizer = _tiny_random()
+    for part in (model, tokenizer):
+        part.save_pretrained(tmp_path / "llm")
+    of = Parameters(str(own), **TINY, reader=str(tmp_path / "llm"))
+    before = [Now(of.of(notebook)).inputs for notebook in (FIRST, LAST)]
+    (tmp_path / "llm" / "added_tokens.json").write_text("{}")
+    after = [Now(of.of(notebook)).inputs for notebook in (FIRST, LAST)]
+    assert after[0] == before[0]
+    assert [name for name, value in after[1].items() if value != before[1][name]] == ["the reader"]
+
+
+@pytest.mark.parametrize("published", [True, False])
+def test_where_a_model_can_not_be_fetched_published_answers_do(own, monkeypatch, capsys, published):
+    def refuse(self):
+        raise rr.InputError("no network: it could not be fetched")
+
+    monkeypatch.setattr(LocalModel, "fetch", refuse)
+    monkeypatch.setattr(runner, "reference", lambda place: {"values": {}} if published else {})
+    ran = []
+    monkeypatch.setattr(runner, "execute", lambda notebook, *_: ran.append(notebook))
+    of = Parameters(str(own), **TINY)
+    if not published:
+        with pytest.raises(rr.InputError, match="no network"):
+            runner.run_all(of)
+        assert ran == []
+        return
+    runner.run_all(of)
+    assert ran == list(NOTEBOOKS)
+    said = "no network: it could not be fetched\nmy ratings+tiny-random+smoke: its published answers are used, and none"
+    assert capsys.readouterr().out.count(said) == 1
+    monkeypatch.setenv("RALLREC_FRESH", "1")  # which wants all anew
+    with pytest.raises(rr.InputError, match="no network"):
+        runner.run_all(of)
+
+
+def test_what_a_run_was_made_by_is_told_with_it(own, monkeypatch):
+    """The reader stands in `metrics.json`, so that runs of different readers are not compared as one."""
+    of = Parameters(str(own), **TINY, reader="gemma3-270m")
+    staging = own.parent / "staging"
+    (staging / "figures").mkdir(parents=True)
+    for name, content in (("metrics.json", '{"n": 1}'), ("seconds.json", "{}"), (f"{LAST}.ipynb", "{}")):
+        (staging / name).write_text(content)
+    runner._put_in_place(staging, LAST, Now(of), "", 1.0)
+    made = read_metrics(of.place())
+    assert (made["llm"], made["other_parameters"]) == ("tiny-random", {"READER": "gemma3-270m"})
+    assert read_metrics(Parameters(str(own), **TINY).place()) == {}
+
+
+def test_a_run_says_who_reads(own):
+    run = rr.start(LAST, "tiny", "tiny-random", "smoke", reader="gemma3-270m")
+    assert "LLM tiny-random, reader gemma3-270m, seed 0" in repr(run)
+    assert (run.llm, run.reader) == ("tiny-random", "gemma3-270m")
+    plain = rr.start(LAST, "tiny", "tiny-random", "smoke")
+    assert plain.reader == "tiny-random"
+    assert "reader" not in repr(plain)
 
 
 def test_folders_of_one_name_have_places_of_their_own(tmp_path):
@@ -370,10 +479,12 @@ def test_fetch_tells_what_reading_mended(own, capsys):
 def test_make_hands_every_setting_on():
     """Blanks and paths included; the Makefile decides nothing itself."""
     given = ["LLM=my models/one", "DATASETS='my ratings' ../other/", "EXTRA=my file.py", "PROFILE=smoke", "SEED=3"]
+    given += ["READER=my models/two"]
     said = subprocess.run(
         ["make", "-n", "runs", f"PYTHON={sys.executable}", *given], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
-    options = "--llm 'my models/one' --profile smoke --seed 3 --extra 'my file.py' -- 'my ratings' ../other/"
+    options = "--llm 'my models/one' --profile smoke --seed 3 --reader 'my models/two' --extra 'my file.py' --"
+    options += " 'my ratings' ../other/"
     assert f"-m rallrec plan {options}\n" in said
     assert f"-m rallrec all {options}\n" in said
 

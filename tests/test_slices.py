@@ -3,7 +3,7 @@ import pytest
 
 from rallrec.evaluation.later_likes import find, later_likes
 from rallrec.evaluation.metrics import auc
-from rallrec.evaluation.slices import by_slice, slices, user_auc
+from rallrec.evaluation.slices import by_slice, slices
 
 
 def test_slices_divide_the_samples(tiny_split):
@@ -28,24 +28,11 @@ def test_slices_are_judged_like_the_whole(tiny_split):
     a, b = (auc(test.liked[most], p[m][most]) for m in "ab")
     assert (row.auc, row.difference) == (pytest.approx(b), pytest.approx(b - a))
     assert row.difference_low < row.difference < row.difference_high
-
-
-def test_auc_within_users(tiny_split):
-    test = tiny_split.test
-    perfect, n = user_auc(test, test.liked.astype(float))
-    assert perfect.value == 1
-    constant, m = user_auc(test, np.full(len(test), 0.5))
-    assert constant.value == 0.5
-    p = np.random.default_rng(0).random(len(test))
-    by_hand = [
-        auc(test.liked[test.user == u], p[test.user == u])
-        for u in np.unique(test.user)
-        if 0 < test.liked[test.user == u].mean() < 1
-    ]
-    value, k = user_auc(test, p)
-    assert n == m == k == len(by_hand)
-    assert value.value == pytest.approx(np.mean(by_hand))
-    assert value.low < value.value < value.high
+    assert row.users == len(np.unique(test.user[most]))
+    assert (table.adjusted_p[[1, 3]] >= table.difference_p[[1, 3]]).all()
+    none = by_slice({"few": np.arange(len(test)) < 5}, test, p, "a")
+    assert list(none) == list(table)
+    assert not len(none)
 
 
 def test_later_likes_and_their_retrieval(tiny, tiny_split):

@@ -7,8 +7,10 @@ import pytest
 import rallrec as rr
 from rallrec.data import split as splits
 from rallrec.data.dataset import build
+from rallrec.data.disclosures import arbitrary_last, disclosures, whole
 from rallrec.data.past import item_statistics
 from rallrec.data.split import PROTOCOLS, Protocol, Samples
+from rallrec.retrieval.selectors import released
 
 
 def test_parts_are_eight_one_one_in_time_order(tiny, tiny_split):
@@ -159,10 +161,10 @@ def test_the_shuffle_does_not_depend_on_the_order_of_the_rows(untimed, tiny):
     assert (np.diff(untimed.item[: untimed.start[1]]) < 0).any()  # it is a shuffle, not the order of ids
 
 
-def test_without_time_the_reranker_keeps_the_most_similar_then_the_last_in_the_list(untimed, embedding):
+def test_without_time_the_released_reranker_keeps_the_most_similar_then_the_last_in_the_list(untimed, embedding):
     samples = rr.split(untimed).train
     shown = rr.retrieve(samples, embedding, 6)
-    reranked = rr.rerank(shown)
+    reranked = released(shown)
     for row, position, earlier in zip(reranked.position, shown.position, samples.n_earlier, strict=True):
         if earlier <= 6:
             assert row.tolist() == position.tolist()
@@ -184,3 +186,35 @@ def test_without_time_no_target_is_in_the_items_mean(untimed):
         overall = [d.rating[s.train_ratings].mean() for d, s in ((untimed, split), (turned, other))]
         drawn = 5 / (a[1] + 5)
         assert a[0] - drawn * overall[0] == pytest.approx(b[0] - drawn * overall[1], abs=1e-5)
+
+
+# --- what limits results ------------------------------------------------------------------------
+
+
+def test_ties_that_decide_which_ratings_are_the_last(tiny):
+    """By hand: of ratings at times 0 0 1 1 2 the last 3 of the fifth are determined, the last 1 and 2 …"""
+    data = replace(tiny, time=np.concatenate([[0, 0, 1, 1, 2], tiny.time[5:]]))
+    sample = Samples(data, np.array([4]))  # four earlier ratings
+    assert [bool(arbitrary_last(sample, k)[0]) for k in (1, 2, 3, 4, 9)] == [True, False, True, False, False]
+    assert not arbitrary_last(Samples(replace(data, timed=False), np.array([4])), 1).any()
+
+
+def test_disclosures_are_counted(tiny, tiny_split):
+    test = tiny_split.test
+    longest = int(test.n_earlier.max())
+    assert whole(test, longest).all()
+    assert not any("whole history" in said for said in disclosures(tiny_split, int(test.n_earlier.min()) - 1))
+    said = disclosures(tiny_split, longest)
+    assert said == [
+        f"K = {longest} shows the whole history of 100 % of the 124 test samples: there selectors differ in order "
+        "alone, which the vote does not read."
+    ]
+    low = replace(tiny, unrated=1.0, timed=False)
+    split = replace(tiny_split, data=low, test=Samples(low, test.position))
+    ones = (low.rating[test.position] == 1).sum()
+    said = disclosures(split, 1)
+    dislikes = f"{ones} of the {(~test.liked).sum()} dislikes among the test samples"
+    assert said == [f"{dislikes} are ratings of 1, which stand for no rating."]
+    tied = replace(tiny, time=np.zeros_like(tiny.time))
+    said = disclosures(replace(tiny_split, data=tied, test=Samples(tied, test.position)), 3)
+    assert said[0].startswith("For 100 % of the 124 test samples item ids decide which ratings are the last 3")

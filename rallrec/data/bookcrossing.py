@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ..infra.errors import InputError, at_least
-from .dataset import Dataset, Words, build
+from .dataset import Dataset, Words, build, percent
 from .filters import enough, kept, once, rated_between
 from .raw import Archive, damaged, decoded, members
 from .rows import LeftOut
@@ -39,16 +39,38 @@ WORDS = Words(
         "tone, and place in culture"
     ),
 )
+UNRATED = 0  # an implicit rating: the book is in a reader's list, without a rating
 JOINED = 5  # physical lines that a record with line breaks in it may have
 
 
 def bookcrossing(min_item_ratings: int = 10, min_user_ratings: int = 5, like_above: float = 4) -> Dataset:
-    """BookCrossing: ratings 1 to 10 and implicit ones (0), without time.
+    """BookCrossing: ratings 1 to 10 and implicit ones (0: a book that a reader has, not rated), without timestamps.
+
+    The paper's likes are ratings of 5 and more, so that all implicit ones are dislikes: its label says whether a book
+    was rated rather than whether it was liked. `bookcrossing_explicit` leaves them out.
 
     Args:
         min_item_ratings, min_user_ratings: books with fewer ratings are left out, then users with fewer.
-        like_above: the paper's likes are ratings of 5 and more.
+        like_above: a rating above this is a like.
     """
+    return _bookcrossing("bookcrossing", False, min_item_ratings, min_user_ratings, like_above)
+
+
+def bookcrossing_explicit(min_item_ratings: int = 10, min_user_ratings: int = 5, like_above: float = 7) -> Dataset:
+    """BookCrossing's ratings 1 to 10 alone, of the books that `bookcrossing` has.
+
+    A like is a rating of 8 and more, near the mean; at the paper's 5 nearly all would be likes (the notes say how
+    many).
+
+    Args:
+        min_item_ratings: books with fewer ratings, implicit ones among them, are left out, as in `bookcrossing`.
+        min_user_ratings: users with fewer explicit ratings of the books that stay are left out.
+        like_above: a rating above this is a like.
+    """
+    return _bookcrossing("bookcrossing-explicit", True, min_item_ratings, min_user_ratings, like_above)
+
+
+def _bookcrossing(name: str, explicit: bool, min_item_ratings: int, min_user_ratings: int, like_above) -> Dataset:
     at_least("min_item_ratings", min_item_ratings, 0)
     at_least("min_user_ratings", min_user_ratings, 0)
     files = members(BX)
@@ -61,20 +83,24 @@ def bookcrossing(min_item_ratings: int = 10, min_user_ratings: int = 5, like_abo
     ratings = ratings[known].drop_duplicates(["user_id", "item_id"], keep="last")
     if n > len(ratings):
         notes.append(f"{n - len(ratings):,} ratings of a pair that is rated again below are left out.")
-    enough("bookcrossing", ratings, "the ratings file together with the books file")
-    ratings = enough("bookcrossing", rated_between(ratings, "item_id", min_item_ratings), f"{min_item_ratings=}")
+    enough(name, ratings, "the ratings file together with the books file")
+    ratings = enough(name, rated_between(ratings, "item_id", min_item_ratings), f"{min_item_ratings=}")
+    if explicit:
+        n = len(ratings)
+        ratings = enough(name, ratings[ratings["rating"] != UNRATED], "leaving out implicit ratings")
+        notes.append(f"{n - len(ratings):,} of {n:,} ratings of these books are implicit (0): left out.")
     ratings = rated_between(ratings, "user_id", min_user_ratings)
-    enough("bookcrossing", ratings, f"{min_user_ratings=} after {min_item_ratings=}")
+    enough(name, ratings, f"{min_user_ratings=} after {min_item_ratings=}")
     items = _items(books[books["item_id"].isin(ratings["item_id"])])
     raters = np.unique(ratings["user_id"])
     if lacking := (~np.isin(raters, users.index)).sum():
         last.append(f"{lacking:,} users have no row in the users file: their profile is empty.")
     return build(
-        "bookcrossing",
+        name,
         ratings,
         items,
         _readers(users, raters),
-        scale=(0, 10),
+        scale=(1 if explicit else 0, 10),
         like_above=like_above,
         words=WORDS,
         item_attributes=("author", "year", "publisher"),
@@ -82,7 +108,23 @@ def bookcrossing(min_item_ratings: int = 10, min_user_ratings: int = 5, like_abo
         timed=False,
         beside_title="author",
         category=("author", None),
-        notes=(*notes, *more, *last, *damaged(items["title"])),
+        unrated=None if explicit else UNRATED,
+        notes=(*notes, *more, *last, *damaged(items["title"]), _labels(ratings["rating"], like_above)),
+    )
+
+
+def _labels(rating: pd.Series, like_above: float) -> str:
+    """What the labels mean, a sentence."""
+    none, disliked = rating == UNRATED, rating <= like_above
+    if not none.any():
+        return (
+            f"{percent(~disliked)} of the ratings are likes (above {like_above:g} of 10); at the paper's threshold, 5 "
+            f"and more, {percent(rating >= 5)} would be."
+        )
+    return (
+        f"{percent(none)} of the ratings are {UNRATED}, which stands for a book that was not rated. They count as "
+        f"dislikes, as in the paper, and are {percent(none[disliked])} of these: a dislike here says little about "
+        f"taste, although prompts tell it as one."
     )
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 from ..infra.cache import key_of
 from ..infra.errors import InputError
 
+TOLD = ("name", "notes", "unrated")  # fields that change no result
 EXACT = 2**53  # below it a float holds every whole number
 TIES = 0.05  # share of a user's neighbouring ratings of one time above which a note tells of them
 
@@ -41,7 +42,7 @@ class Dataset:
         users: one row a user; ``user_id`` and attribute columns. Row number = code.
         user, item: int32 [n_ratings], codes. ``user`` is sorted.
         rating: float32 [n_ratings].
-        time: int64 [n_ratings], seconds; ascending within a user. Where the data know no time, each
+        time: int64 [n_ratings], seconds; ascending within a user. Where the data have no timestamps, each
             rating's place in the user's shuffled list.
         scale: lowest and highest rating possible.
         like_above: a rating above this is a like.
@@ -50,7 +51,8 @@ class Dataset:
         beside_title: the item column that prompts show in brackets after the title.
         category: the item column that says what kind of item it is, and what separates several kinds
             in a cell (None: a cell is one).
-        notes: what reading left out or mended, a sentence each.
+        unrated: the value that stands for no rating given; None where each rating is one.
+        notes: what reading left out or mended, and what to know of the labels, a sentence each.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Dataset:
     timed: bool = True
     beside_title: str | None = "year"
     category: tuple[str, str | None] | None = ("genres", ", ")
+    unrated: float | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -104,8 +107,8 @@ class Dataset:
 
     @cached_property
     def hash(self) -> str:
-        """Short digest of everything that results can depend on: of every field but the name and the notes."""
-        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("name", "notes")}
+        """Short digest of everything that results can depend on: of every field but those that are only told."""
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in TOLD}
         return key_of(**{name: _plain(value) for name, value in values.items()})[:16]
 
     def __repr__(self) -> str:
@@ -187,7 +190,7 @@ def _notes(user: np.ndarray, times: list[np.ndarray], liked: np.ndarray, order: 
     if same.sum() > TIES * neighbours.sum():
         days = " (times are whole days)" if not (np.asarray(times[0]) % 86_400).any() else ""
         notes.append(
-            f"{100 * same.sum() / neighbours.sum():.0f} % of neighbouring ratings of a user have the same time{days}; "
+            f"{percent(same[neighbours])} of neighbouring ratings of a user have the same time{days}; "
             f"they are ordered by item id, which is arbitrary."
         )
     if len(liked) and liked.all() | ~liked.any():
@@ -203,6 +206,12 @@ def _places(user_id: np.ndarray, item_id: np.ndarray, seed: int = 0) -> np.ndarr
     place = np.empty(len(user), np.int64)
     place[canonical[shuffled]] = np.arange(len(user)) - np.searchsorted(user, user)
     return place
+
+
+def percent(true: np.ndarray) -> str:
+    """The share of what is true, in words: ``67 %``, ``0.34 %``."""
+    share = 100 * np.mean(true)
+    return f"{share:.0f} %" if share >= 1 or share == 0 else f"{share:.2g} %"
 
 
 def _line(name: str, table: pd.DataFrame, row: int) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..infra.errors import InputError
 from ..infra.files import raw_dirs
 from .amazon import META, REVIEWS, amazon_movies
-from .bookcrossing import BX, bookcrossing
+from .bookcrossing import BX, bookcrossing, bookcrossing_explicit
 from .dataset import Dataset
 from .generated import tiny
 from .movielens import ML1M, ML100K_FILES, ml_1m, ml_100k
@@ -21,19 +21,23 @@ LOADERS: dict[str, Callable[..., Dataset]] = {
     "ml-100k": ml_100k,
     "ml-1m": ml_1m,
     "bookcrossing": bookcrossing,
+    "bookcrossing-explicit": bookcrossing_explicit,
     "amazon-movies": amazon_movies,
     "tiny": tiny,
 }
 
 DATASETS = ("ml-100k", "ml-1m", "bookcrossing", "amazon-movies")  # the paper's, and a smaller one that is always here
 
+ARCHIVES = {"ml-1m": (ML1M,), "bookcrossing": (BX,), "bookcrossing-explicit": (BX,), "amazon-movies": (REVIEWS, META)}
+
 
 def load(name: str, **options) -> Dataset:
     """Read a data set.
 
     Args:
-        name: ``ml-100k`` (MovieLens-100K), ``ml-1m``, ``bookcrossing``, ``amazon-movies``, ``tiny``
-            (generated, for tests); a folder of your own, or its name in a raw folder (see `own_data`).
+        name: ``ml-100k`` (MovieLens-100K), ``ml-1m``, ``bookcrossing``, ``bookcrossing-explicit`` (without implicit
+            ratings), ``amazon-movies``, ``tiny`` (generated, for tests); a folder of your own, or its name in a raw
+            folder (see `own_data`).
         options: the filters and the like threshold, by their names in the data set's function
             (`movielens.ml_1m`, `bookcrossing.bookcrossing`, `amazon.amazon_movies`); the paper's by default.
 
@@ -58,10 +62,9 @@ def name_of(dataset: str) -> str:
 
 def missing_files() -> dict[str, str]:
     """Data sets of the paper whose raw files lie in no raw folder, and what to do about it."""
-    sources = {"ml-1m": (ML1M,), "bookcrossing": (BX,), "amazon-movies": (REVIEWS, META)}
     out = {}
-    for name, archives in sources.items():
-        lacking = [a for a in archives if not is_here(a)]
+    for name in filter(ARCHIVES.get, DATASETS):
+        lacking = [a for a in ARCHIVES[name] if not is_here(a)]
         if lacking:
             urls = " and ".join(a.url for a in lacking)
             out[name] = f"`make all DATASETS={name}` downloads it, or place {urls} in data/raw/{name}/"
@@ -72,7 +75,7 @@ def is_local(name: str) -> bool:
     """Whether a data set can be read without a download."""
     if name == "ml-100k":
         return all(find(name, (file.name,)) for file in ML100K_FILES.values())
-    return name not in missing_files()
+    return all(map(is_here, ARCHIVES.get(name, ())))
 
 
 def own_folder(name: str) -> Path:

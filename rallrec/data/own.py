@@ -103,7 +103,7 @@ def _ratings(ratings: pd.DataFrame, scale: tuple[float, float] | None) -> tuple[
         if (np.diff(out["time"] * SECOND + out["microsecond"]) < 0).any():
             notes.append("Ratings were not in the order of time; they are ordered by user and time.")
     else:
-        why = "All times are equal, so none is known" if "time" in out else "No times are known"
+        why = "All times are equal, and none is used" if "time" in out else "These ratings have no timestamps"
         notes.append(f"{why}: each user's ratings are shuffled with a fixed seed, and the last is the target.")
         out = out[["user_id", "item_id", "rating"]]
     out.attrs["path"] = path
@@ -282,7 +282,7 @@ def _completed(settings: dict, like_above: float | None, ratings: pd.DataFrame, 
     low, high = settings.get("scale", (float(ratings["rating"].min()), float(ratings["rating"].max())))
     if low == high:
         raise InputError(
-            f"{ratings.attrs['path']}: every rating is {low:g}, so likes can't be told from dislikes; "
+            f"{ratings.attrs['path']}: every rating is {low:g}, so none can be a like and another a dislike; "
             f"ratings must differ"
         )
     if "scale" not in settings:

@@ -154,9 +154,9 @@ class Split:
                 "the last tests. A sample needs five earlier ratings of its user, which are its history."
             )
         return (
-            f"These data know no time. Each {words.user}'s ratings are shuffled with a fixed seed, and the last is the "
-            f"target: one sample a {words.user}, its history the rest. Eight tenths of the {words.user}s train, one "
-            f"validates, one tests. *Last K* and *recent* mean places in the shuffled list, that is, random items."
+            f"These data have no timestamps. Each {words.user}'s ratings are shuffled with a fixed seed, and the last "
+            f"is the target: one sample a {words.user}, its history the rest. Eight tenths of the {words.user}s train, "
+            f"one validates, one tests. *Last K* and *recent* mean places in the shuffled list, that is, random items."
         )
 
 
@@ -179,7 +179,7 @@ def split(
 
     Samples are ordered by (time, user, item); the first 8/10 train, the next 1/10 validate, the
     rest tests. Without time the last of each user's shuffled ratings is a sample, and users are
-    divided at random. (The paper's BookCrossing has nine tenths for training and none for
+    divided at random. (The released code's BookCrossing has nine tenths for training and none for
     validation; here one of the nine validates.)
 
     Args:

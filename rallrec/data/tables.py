@@ -25,7 +25,7 @@ def read_csv(path: Path) -> pd.DataFrame:
         has ``path``, and ``notes``: what is unusual and how it was read.
 
     Raises:
-        InputError: the file is no text, or has a row that can't be told from others; names the line.
+        InputError: the file is no text, or has a row whose end is not clear; names the line.
     """
     text, notes = _text(path)
     start, header, text = _header(text)

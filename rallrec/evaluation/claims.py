@@ -1,45 +1,126 @@
 """What comparisons say in words, and tables as records: the last cells of the notebooks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 
 from ..data.split import Samples
-from .metrics import METRICS, columns, compare, interval, verdict
+from .metrics import METRICS, adjust, auc, columns, compare, interval, verdict
 
-CLAIM = {1: "holds", 0: "can't be told", -1: "does not hold"}  # by `verdict` of the difference
+CLAIM = {1: "holds", 0: "inconclusive", -1: "does not hold"}  # by `verdict` of the difference
 FINDING = {  # of a row that changes the full method
     1: "the full method is worse than this",
-    0: "no difference can be told",
+    0: "no difference: inconclusive",
     -1: "the full method is better",
 }
+NOTHING = "it changes nothing"  # of a row with the very predictions of the full method
 
 
 def claim(text: str, samples: Samples, p: np.ndarray, other: np.ndarray) -> dict[str, str | float | int]:
-    """A row of the table of claims: is the AUC of ``p`` above that of ``other`` on the same samples?
+    """A row for `judged`: is the AUC of ``p`` above that of ``other`` on the same samples?
+
+    Args:
+        p, other: as for `metrics.compare`; of several trainings, [n_seeds, n_samples].
 
     Returns:
-        ``claim`` (the text), ``difference`` with ``_low`` and ``_high``, ``n``, ``verdict`` (a word of `CLAIM`).
+        ``claim`` (the text), ``difference`` with ``_low``, ``_high`` and ``_p``, ``n`` samples, ``users``.
     """
     e = compare(samples, p, other)["auc"]
-    return dict(claim=text, **columns("difference", e), n=len(samples), verdict=CLAIM[e.verdict])
+    return dict(claim=text, **columns("difference", e), n=len(samples), users=e.users)
+
+
+def judged(claims: Iterable[dict]) -> pd.DataFrame:
+    """The table of claims: rows of `claim` with ``adjusted_p``, all of them one family, and ``verdict``, of `CLAIM`.
+
+    A claim holds where its interval lies above zero and its adjusted p-value is at most 0.05 (see `metrics.adjusted`).
+    """
+    table = adjust(pd.DataFrame(list(claims)))
+    return table.assign(verdict=[CLAIM[_verdict(row)] for row in table.itertuples()])
 
 
 def said(row) -> str:
-    """A row of `claim` (with attributes, as ``itertuples`` gives it) as a line of a list."""
-    end = " at this sample size" if row.verdict == CLAIM[0] else ""
-    return f"- *{row.claim}*: {row.verdict}{end} ({change(row)}, {row.n:,} samples)."
+    """A row of `judged` (with attributes, as ``itertuples`` gives it) as a line of a list."""
+    end = " at this sample size" if row.verdict == CLAIM[0] and not _identical(row) else ""
+    p = "" if np.isnan(row.adjusted_p) else f", adjusted {probability(row.adjusted_p)}"
+    return f"- *{row.claim}*: {row.verdict}{end} ({change(row)}{p}; {row.n:,} samples of {row.users:,} users)."
 
 
 def finding(row) -> str:
-    """What a row with ``difference_low`` and ``difference_high``, against the full method, says of it in words."""
-    return FINDING[verdict(row.difference_low, row.difference_high)]
+    """What a row of a `metrics.results_table` says in words of the full method, its baseline."""
+    return NOTHING if _identical(row) else FINDING[_verdict(row)]
 
 
 def change(row) -> str:
     """A row's ``difference`` and its interval, with their signs; see `metrics.interval`."""
     return interval(row.difference, row.difference_low, row.difference_high, "+")
+
+
+def probability(p: float) -> str:
+    """A p-value for reading: ``p = 0.031``, ``p < 0.001``."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def _verdict(row) -> int:
+    return verdict(row.difference_low, row.difference_high, row.adjusted_p)
+
+
+def _identical(row) -> bool:
+    return row.difference == row.difference_low == row.difference_high == 0
+
+
+def everywhere(verdicts: pd.DataFrame) -> list[str]:
+    """The findings that are the same on all data sets, a sentence each.
+
+    Args:
+        verdicts: columns ``claim``, ``dataset`` and ``verdict`` (a word of `CLAIM`), a row a claim and data set. A
+            claim that lacks one of the data sets is left out.
+    """
+    wide = verdicts.pivot_table(index="claim", columns="dataset", values="verdict", aggfunc="first", sort=False)
+    same = wide[wide.eq(wide.iloc[:, 0], axis=0).all(axis=1)]  # what is NaN equals nothing
+    return [f"*{claim}*: {row.iloc[0]} on all {len(row)} data sets." for claim, row in same.iterrows()]
+
+
+def chosen(row, why: str) -> str:
+    """A setting that is kept on all data sets, and what its study says of it on these: a sentence.
+
+    Args:
+        row: of a `metrics.results_table` whose baseline is without the setting. why: it is kept.
+    """
+    words = {1: "it helps", 0: "inconclusive", -1: "it hurts"}
+    here = NOTHING if _identical(row) else words[_verdict(row)]
+    return f"*{row.method}* {why}; on these {row.n:,} samples it changes the AUC by {change(row)}: {here}."
+
+
+def calibrated(table: pd.DataFrame, method: str, parts: Sequence[str]) -> str:
+    """The calibration error of a combination beside those of what it combines: a sentence.
+
+    Args:
+        table: a `metrics.results_table`. method: the combination's row. parts: the rows of its readers.
+    """
+    rows = table.set_index("method")
+
+    def error(name: str) -> str:
+        row = rows.loc[name]
+        cell = interval(row.calibration_error, row.calibration_error_low, row.calibration_error_high)
+        return f"{cell} ({name}; by chance alone {row.calibration_floor:.3f})"
+
+    worse = rows.calibration_error[method] > rows.calibration_error[list(parts)].min()
+    lead = "less well calibrated than its best part" if worse else "at least as well calibrated as its parts"
+    return f"The combination is {lead}: calibration error {', '.join(map(error, (method, *parts)))}."
+
+
+def recomputed(samples: Samples, kept: np.ndarray, anew: np.ndarray) -> dict[str, float | int]:
+    """What another number format of the LLM changes: kept answers against the same prompts asked anew.
+
+    Returns:
+        AUC of ``kept`` and of ``anew``, their paired ``difference`` with ``_low``, ``_high`` and ``_p``, ``largest``
+        (difference of a P(like)), ``n`` samples, ``users``.
+    """
+    e = compare(samples, kept, anew)["auc"]
+    aucs = {name: auc(samples.liked, p) for name, p in (("kept", kept), ("anew", anew))}
+    largest = float(np.abs(np.asarray(kept) - anew).max())
+    return aucs | columns("difference", e) | dict(largest=largest, n=len(samples), users=e.users)
 
 
 def keyed(table: pd.DataFrame, columns: str | Sequence[str] = METRICS) -> dict:

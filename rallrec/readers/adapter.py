@@ -35,12 +35,18 @@ VERSION = 2  # of this file's arithmetic and of training's; part of the adapter'
 
 @dataclass(frozen=True)
 class Adapter:
-    """A trained adapter: its folder, its training curve, the data set that it was trained on, what its prompts tell."""
+    """A trained adapter.
 
-    folder: Path
+    Attributes:
+        folder: None of one that is not here, whose answers are published: it is known by its ``digest``.
+        curve: of its training. trained_on: the data set. tells: what its prompts tell.
+    """
+
+    folder: Path | None
     curve: Curve
     trained_on: str
     tells: tuple[str, ...] = ()
+    digest: str = ""
 
 
 def adapter(
@@ -49,6 +55,7 @@ def adapter(
     made_of: dict,
     llm: LanguageModel,
     borrow: str | None = None,
+    tuning: str = "paper",
     **settings,
 ) -> Adapter:
     """The reader's adapter: published, trained before, or trained now.
@@ -69,15 +76,16 @@ def adapter(
             made for this very model and none of this data set's own is there. Not if it may have been trained on what
             is tested here: it was made of these data, divided otherwise, or more than half of the items of one of the
             two data sets are the other's, too (see `overlap`).
+        tuning: its name (see `pipeline.TUNINGS`), by which a published one is found.
         settings: those of `AdapterSettings`.
 
     Raises:
         InputError: an adapter that has to be trained for a model on a server, or can't be (too few samples for a
             batch, no space, a loss that is no number).
     """
-    wanted = _Wanted(split, made_of, llm, borrow, AdapterSettings(**settings))
+    wanted = _Wanted(split, made_of, llm, borrow, tuning, AdapterSettings(**settings))
     s, name, folder = wanted.settings, split.data.name, wanted.folder
-    processes = Processes(on_cpu=not isinstance(llm, LocalModel) or llm.model.device.type == "cpu")
+    processes = Processes(on_cpu=not isinstance(llm, LocalModel) or llm.device.type == "cpu")
     if there := processes.of_the_first(wanted.found):
         return _adapter(*there)
     if not isinstance(llm, LocalModel):
@@ -109,11 +117,39 @@ def which(
     made_of: dict,
     llm: LanguageModel,
     borrow: str | None = None,
+    tuning: str = "paper",
     **settings,
 ) -> Path | None:
     """The folder of the adapter that `adapter` gives for the same arguments; None where it would train one."""
-    found = _Wanted(split, made_of, llm, borrow, AdapterSettings(**settings)).found()
+    found = _Wanted(split, made_of, llm, borrow, tuning, AdapterSettings(**settings)).found()
     return found[0] if found else None
+
+
+def known(
+    split: Split, show: Callable, made_of: dict, llm: LanguageModel, borrow=None, tuning: str = "paper", **settings
+) -> Adapter | None:
+    """The adapter of the same arguments whose answers are published and whose weights are not; None of others.
+
+    ``published/<dataset>/adapters.json`` lists these by the name of the folder that a trained one has (see `_Wanted`).
+    """
+    wanted = _Wanted(split, made_of, llm, borrow, tuning, AdapterSettings(**settings))
+    listed = {} if fresh() else read_listed(split.data.name)
+    if not (found := listed.get(wanted.folder.name)):
+        return None
+    return Adapter(None, Curve(**found["curve"]), split.data.name, wanted.settings.tells, found["digest"])
+
+
+def listed_path(dataset: str) -> Path:
+    return published_dir() / dataset / "adapters.json"
+
+
+def read_listed(dataset: str) -> dict[str, dict]:
+    """What ``adapters.json`` of a data set lists: the ``digest``, the ``inputs`` and the ``curve`` of each."""
+    path = listed_path(dataset)
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except ValueError as e:
+        raise InputError(f"{path} is damaged ({e}); `git checkout {path}` brings it back") from e
 
 
 class _Wanted:
@@ -121,26 +157,28 @@ class _Wanted:
 
     Attributes:
         inputs: all that it is made of.
-        folder: where it lies once it is trained. checkpoint: the key of its training's, in the LLM's cache.
+        key: of these. folder: where it lies once it is trained. checkpoint: the key of its training's, in the LLM's
+            cache.
     """
 
-    def __init__(self, split: Split, made_of: dict, llm: LanguageModel, borrow: str | None, settings: AdapterSettings):
+    def __init__(self, split: Split, made_of: dict, llm: LanguageModel, borrow: str | None, tuning: str, settings):
         self.data, self.llm, self.borrow, self.settings = split.data, llm, borrow, settings
+        self.published = "adapter" if tuning == "paper" else f"adapter-{tuning.replace(' ', '-')}"
         inputs = dict(step="adapter", version=VERSION, data=split.data.hash, split=digest_of(split), made_of=made_of)
         # as it is read again
         self.inputs = json.loads(json.dumps(inputs | dict(model=llm.weights) | asdict(settings)))
-        key = key_of(**self.inputs)
-        self.folder = data_dir() / ("adapters-fresh" if fresh() else "adapters") / key[:16]
-        self.checkpoint = key_of(checkpoint=key)
+        self.key = key_of(**self.inputs)
+        self.folder = data_dir() / ("adapters-fresh" if fresh() else "adapters") / self.key[:16]
+        self.checkpoint = key_of(checkpoint=self.key)
 
     def found(self) -> tuple[Path, str] | None:
         """An adapter that needn't be trained, and the data set that it was trained on."""
         name = self.data.name
-        for own in (self.folder,) if fresh() else (published_dir() / name / "adapter", self.folder):
+        for own in (self.folder,) if fresh() else (published_dir() / name / self.published, self.folder):
             if (record := _read(own)) and _is_of(record["inputs"], self.inputs, self.llm):
                 return own, name
         if self.borrow not in (None, name):
-            lent = published_dir() / self.borrow / "adapter"
+            lent = published_dir() / self.borrow / self.published
             if (record := _read(lent)) and self._may_take(record):
                 return lent, self.borrow
         return None

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..data.split import Samples
-from ..evaluation.metrics import platt
+from ..evaluation.calibration import platt
 from ..infra.errors import InputError, one_of
 from ..infra.registry import Registry
 from ..retrieval.retrieve import Shown

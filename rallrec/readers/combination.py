@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from ..evaluation.metrics import rising
+from ..evaluation.calibration import rising
 
 
 def combine(valid: list[np.ndarray], liked: np.ndarray, asked: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """P(like) from several readers' P(like): a logistic regression on their logits, fitted on validation samples.
 
     What a small LLM can't see, say how well a film is liked in general, another reader tells. Beside others a
-    reader may have a negative weight. Alone it is only calibrated, and its order stays (see `metrics.rising`).
+    reader may have a negative weight. Alone it is only calibrated, and its order stays (see `calibration.rising`).
 
     Args:
         valid: each reader's P(like) of the validation samples. liked: their labels.

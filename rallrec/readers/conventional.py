@@ -1,11 +1,12 @@
-"""Conventional recommenders to compare with: DeepFM, DCNv2, AutoInt and DIN from torch-rechub.
+"""Conventional recommenders to compare with: the paper's DeepFM, xDeepFM, DCN and AutoInt, and DCNv2 and DIN.
 
-The models are that library's, unchanged; what is here is the data's edge (fields of a sample as
+The networks are torch-rechub's (see `networks`); what is here is the data's edge (fields of a sample as
 numbers) and a training loop over whole arrays, since the library's own goes through a Python loader
 row by row and writes its weights to the working directory.
 """
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,7 @@ from ..infra.reproducible import drawn_on_cpu, reproducible
 from ..retrieval.selectors import last
 from .trees import TREES, share_of_likes
 
-MODELS = ("DeepFM", "DCNv2", "AutoInt", "DIN")
+MODELS = ("DeepFM", "xDeepFM", "DCN", "DCNv2", "AutoInt", "DIN")
 BUCKETS = 20
 STOP_SAMPLES = 20_000  # validation samples that the epoch is chosen on
 TUNING_SAMPLES = 100_000  # training samples that settings are compared on
@@ -79,8 +80,9 @@ def baseline(
     within("decay", s.decay, 0)
     within("dropout", s.dropout, 0, 1)
     parts = [digest(p.position) for p in (split.train, split.valid, split.test)]
-    seen = digest(split.train_ratings)
-    inputs = dict(step="baseline", code=code_of(__file__), model=model, data=split.data.hash, parts=parts, seen=seen)
+    code = [code_of(str(Path(__file__).with_name(name))) for name in ("conventional.py", "networks.py")]
+    inputs = dict(step="baseline", code=code, model=model, data=split.data.hash, parts=parts)
+    inputs["seen"] = digest(split.train_ratings)
     # not the device: all draws are made on the CPU, so that devices differ in rounding only, as processors do
     made = (cache or default_cache()).arrays(inputs | asdict(s), lambda: _train(model, split, s, device))
     return float(made["valid_auc"]), made["valid"], made["test"]
@@ -179,33 +181,9 @@ def _past(split: Split) -> dict:
 # --- training ------------------------------------------------------------------------------------
 
 
-def _model(name: str, sizes: dict[str, int], s: BaselineSettings) -> torch.nn.Module:
-    from torch_rechub.basic.features import SequenceFeature, SparseFeature
-    from torch_rechub.basic.initializers import RandomNormal
-    from torch_rechub.models.ranking import DIN, AutoInt, DCNv2, DeepFM
-
-    d, first = s.dimensions, dict(initializer=RandomNormal(0, 0.01))
-    bags = [n for n in sizes if n.endswith("liked items")]
-    plain = [SparseFeature(n, size, d, **first) for n, size in sizes.items() if n not in bags]
-    item = next(f for f in plain if f.name == "item")
-    shared = dict(embed_dim=d, shared_with="item", padding_idx=0)
-    means = [SequenceFeature(n, sizes[n], pooling="mean", **shared) for n in bags]
-    mlp = dict(dims=list(s.layers), dropout=s.dropout)
-    match name:
-        case "DeepFM":
-            return DeepFM(plain + means, plain + means, mlp)
-        case "DCNv2":
-            return DCNv2(plain + means, n_cross_layers=2, mlp_params=mlp)
-        case "AutoInt":
-            return AutoInt(plain + means, [], num_layers=2, num_heads=2, dropout=s.dropout, mlp_params=mlp)
-        case "DIN":
-            attended = [SequenceFeature(n, sizes[n], pooling="concat", **shared) for n in bags]
-            targets = [item, SparseFeature("item again", sizes["item"], d, shared_with="item")]  # one for each bag
-            others = [f for f in plain if f.name != "item"]
-            return DIN(others, attended, targets, mlp, dict(dims=[32], use_softmax=False))
-
-
 def _train(name: str, split: Split, s: BaselineSettings, device: str) -> dict[str, np.ndarray]:
+    from .networks import network  # a second's import
+
     inputs, sizes = {}, {}
     train = split.train.take(split.train.draw(s.most, s.seed))
     for part, samples in (("train", train), ("valid", split.valid), ("test", split.test)):
@@ -218,7 +196,7 @@ def _train(name: str, split: Split, s: BaselineSettings, device: str) -> dict[st
     batch = max(s.batch, -(-len(liked) // s.most_steps))
     rng = np.random.default_rng(s.seed)
     with reproducible(s.seed, threads=1):  # strong decay carries a last bit far, and batches are small
-        model = drawn_on_cpu(_model(name, sizes, s)).to(device)
+        model = drawn_on_cpu(network(name, sizes, s.dimensions, s.layers, s.dropout)).to(device)
         optimizer = torch.optim.AdamW(model.parameters(), lr=s.learning_rate, weight_decay=s.decay)
         loss_of = torch.nn.BCELoss()
         stopping = EarlyStopping(s.patience)

@@ -10,7 +10,7 @@ from . import prompts
 def recommend(
     shown: Shown, llm: LanguageModel, prompt: str = "labelled", details: prompts.Details = prompts.TITLES
 ) -> np.ndarray:
-    """The LLM's P(like): softmax over its two answers at the answer position (paper, section 2).
+    """The LLM's P(like): softmax over its two answers at the answer position (paper, section 2.3).
 
     Args:
         prompt, details: see `prompts.build`.

@@ -42,18 +42,18 @@ class Pair(Reader):
 
 
 class LLM(Reader):
-    """The LLM, with its adapter or without: the same prompts for both."""
+    """The LLM with the adapter of a tuning (see `pipeline.TUNINGS`), or without one: the same prompts for all."""
 
     samples, family, calibrates = "asked", "LLM", False
 
-    def __init__(self, name: str, adapted: bool):
+    def __init__(self, name: str, tuning: str | None):
         super().__init__(name)
-        self.adapted = adapted
+        self.tuning = tuning
 
     def score(self, study, shown: Shown) -> np.ndarray:
-        llm, details = study.adapted
+        llm = study.reader if self.tuning is None else study.adapted(self.tuning)
         llm.asked |= {key: (step, "trained") for key, step in study.trained.items()}
-        return recommend(shown, llm if self.adapted else study.llm, details=details)
+        return recommend(shown, llm, details=study.details)
 
 
 class Together(Reader):
@@ -126,8 +126,11 @@ BUILT_IN = (
     *(Pair(model, _conventional(model), reads_shown=False) for model in MODELS),
     Pair("lightgbm, no retrieval", _trees_alone, reads_shown=False),
     Pair("lightgbm", _trees),
-    LLM("llm", adapted=True),
-    LLM("zero-shot", adapted=False),
+    LLM("llm", "paper"),
+    LLM("llm, no augmentation", "no augmentation"),
+    LLM("llm, tuned on recent", "recent"),
+    LLM("llm, ours", "ours"),
+    LLM("zero-shot", None),
 )
 
 reader("vote", probability=False)(lambda study, shown: vote(shown))

@@ -5,7 +5,7 @@ title can't open a line of its own.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -37,23 +37,32 @@ class Details:
         category: each item's category (genres, author …; see `Dataset.category`).
         statistics: a split, whose training period says of each item which share of its raters liked it, as it
             was known at the time of the line (see `past.item_statistics`). None tells nothing of it.
+        short: the first line says what the share is, the others give the number alone.
+        bare: titles without what `Dataset.beside_title` names, the year say.
     """
 
     profile: bool = False
     category: bool = False
     statistics: Split | None = None
+    short: bool = False
+    bare: bool = False
 
     @classmethod
     def of(cls, tells: Sequence[str], split: Split) -> "Details":
         """From names of its attributes; ``statistics`` are those of ``split``."""
         for name in tells:
-            one_of("detail of a prompt", name, ("profile", "category", "statistics"))
-        return cls("profile" in tells, "category" in tells, split if "statistics" in tells else None)
+            one_of("detail of a prompt", name, [f.name for f in fields(cls)])
+        return cls(**dict.fromkeys(tells, True) | ({"statistics": split} if "statistics" in tells else {}))
+
+    def head(self, data: Dataset) -> str:
+        """The first line: what the others are."""
+        told = ", the share of raters who liked each of them" if self.short and self.statistics is not None else ""
+        return f"One {data.words.user}'s {data.words.items}{told}, and whether they liked each of them.\n\n"
 
     def lines(self, samples: Samples) -> list[str]:
         """What stands in a line before the answer, for the target of each of ``samples``."""
         data = samples.data
-        names = titles(data)
+        names = list(data.items["title"]) if self.bare else titles(data)
         if self.category and data.category:
             kinds = data.items[data.category[0]]
             names = [f"{name}, {kind}" if kind else name for name, kind in zip(names, kinds, strict=True)]
@@ -61,7 +70,8 @@ class Details:
         if self.statistics is not None:
             share, _ = item_statistics(self.statistics, samples, values=data.liked)
             percent = np.rint(100 * share).astype(int)
-            lines = [f"{line}, {p}% like it" for line, p in zip(lines, percent, strict=True)]
+            told = "%" if self.short else "% like it"
+            lines = [f"{line}, {p}{told}" for line, p in zip(lines, percent, strict=True)]
         return lines
 
 
@@ -79,8 +89,7 @@ def build(shown: Shown, kind: str = "labelled", llm: LanguageModel | None = None
     one_of("prompt", kind, KINDS)
     if kind == "labelled":
         return Prompts([text for text, _ in labelled_history(shown, details)], tuple(f" {label}" for label in LABELS))
-    questions = _questions(shown)
-    return Prompts([llm.chat(q) if llm else q for q in questions], LABELS)
+    return Prompts([_turn(question, llm) for question in _questions(shown)], LABELS)
 
 
 def titles(data: Dataset) -> list[str]:
@@ -95,7 +104,7 @@ def labelled_history(shown: Shown, details: Details = TITLES) -> Iterator[tuple[
     The target's own label is not in the text.
     """
     data = shown.samples.data
-    head = f"One {data.words.user}'s {data.words.items}, and whether they liked each of them.\n\n"
+    head = details.head(data)
     heads = [profile(user, data) + head for user in data.users.to_dict("records")] if details.profile else None
     position, row = np.unique(shown.position[shown.real], return_inverse=True)  # each line is written once
     written = details.lines(Samples(data, position))
@@ -111,17 +120,41 @@ def labelled_history(shown: Shown, details: Details = TITLES) -> Iterator[tuple[
         yield f"{text}{target}:", labels
 
 
-def reasoned(shown: Shown, llm: LanguageModel | None = None, hints: Sequence[float] | None = None) -> list[str]:
-    """Prompts that ask for reasons and, at the end, a probability; told, if there is one, another reader's."""
-    words, texts = shown.samples.data.words, []
+def reasoned(shown: Shown, llm: LanguageModel | None = None, opinions: Sequence[bool] | None = None) -> list[str]:
+    """Prompts that ask for reasons, one a sample.
+
+    Args:
+        opinions: what another model answers (RALLRec+'s knowledge-injected prompt: the tuned LLM's Yes or No), told
+            in the prompt; None tells nothing.
+    """
+    asked = _open_questions(shown, opinions)
+    return [_turn(f"{text} Weigh briefly what speaks for it and what against.", llm) for text in asked]
+
+
+def concluded(
+    shown: Shown,
+    reasons: Sequence[Sequence[str]],
+    llm: LanguageModel | None = None,
+    opinions: Sequence[bool] | None = None,
+) -> Prompts:
+    """The questions of `reasoned` with one answer's reasons after each, sample by sample, that ask for Yes or No."""
+    texts = [
+        _turn(f"{text}\n\nThoughts on this:\n{each}\n\nNow answer with {LABELS[0]} or {LABELS[1]} only.", llm)
+        for text, several in zip(_open_questions(shown, opinions), reasons, strict=True)
+        for each in several
+    ]
+    return Prompts(texts, LABELS)
+
+
+def _open_questions(shown: Shown, opinions: Sequence[bool] | None) -> Iterator[str]:
+    words = shown.samples.data.words
     for n, (history, target) in enumerate(_histories(shown)):
-        hint = "" if hints is None else f"Another model puts the probability that they will at {hints[n]:.2f}. "
-        texts.append(
-            f"{history}Will this person like the {words.item} {target}? {hint}"
-            f"Weigh briefly what speaks for it and what against. End with the line "
-            f'"Probability: x", where x is a number from 0 (certainly not) to 1 (certainly).'
-        )
-    return [llm.chat(text) if llm else text for text in texts]
+        opinion = "" if opinions is None else f" Another model answers {LABELS[0 if opinions[n] else 1]}."
+        yield f"{history}Will this person like the {words.item} {target}?{opinion}"
+
+
+def _turn(text: str, llm: LanguageModel | None) -> str:
+    return llm.chat(text) if llm else text
 
 
 def _questions(shown: Shown) -> Iterator[str]:

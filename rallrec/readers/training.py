@@ -31,7 +31,7 @@ WAITS = timedelta(days=1)  # of a launch's other processes, while the first wait
 class AdapterSettings:
     """Settings of `adapter`.
 
-    The paper's LoRA has r 8 on ``q_proj`` and ``v_proj``; a small LLM gains from all linear layers.
+    The released code's LoRA has r 8 on ``q_proj`` and ``v_proj``; a small LLM gains from all linear layers.
 
     Attributes:
         sequences: training samples, an equal share of them in each of the ``orders`` (selectors).
@@ -50,7 +50,7 @@ class AdapterSettings:
     valid_sequences: int = 48
     batch: int = 8
     k: int = 20
-    orders: tuple[str, ...] = ("recent", "rerank")
+    orders: tuple[str, ...] = ("high", "sequential")
     tells: tuple[str, ...] = ()
     checks: int = 6
     patience: int = 3
@@ -167,7 +167,7 @@ class Training:
                 f"a batch of {s.batch} sequences can't be shared by {processes.world} processes; launch fewer"
             )
         self.s, self.processes = s, processes
-        self.reader = open_model(llm.name, None, str(processes.device(llm.model.device)), llm.format, llm.cache)
+        self.reader = open_model(llm.name, None, str(processes.device(llm.device)), llm.format, llm.cache)
         self.model = self.reader.model
         with reproducible(s.seed):
             config = LoraConfig(r=s.r, lora_alpha=s.alpha, lora_dropout=s.dropout, target_modules=list(s.modules))

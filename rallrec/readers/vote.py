@@ -9,7 +9,7 @@ from ..retrieval.retrieve import Shown
 def vote(shown: Shown) -> np.ndarray:
     """The mean rating of the shown items, scaled to 0 … 1: what the selection alone knows, without an LLM.
 
-    Its order is a prediction; `metrics.platt` makes a probability of it.
+    Its order is a prediction; `calibration.platt` makes a probability of it.
 
     Returns:
         float64 [n_samples].

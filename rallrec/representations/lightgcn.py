@@ -235,7 +235,7 @@ def _train(split: Split, s: LightGCNSettings, device: str) -> dict[str, np.ndarr
                 continue
             with torch.no_grad():
                 out = propagate(adjacency, first, s.layers).cpu().numpy()
-            users, items = out[: data.n_users], out[data.n_users :].astype(np.float16)
+            users, items = out[: data.n_users], out[data.n_users :]
             agreement = auc(judged.liked, vote(retrieve(judged, items, s.stop_k)))
             curve.append((epoch, np.mean(losses), recall_at(users, items, split.valid, seen), agreement))
             losses.clear()
@@ -243,7 +243,9 @@ def _train(split: Split, s: LightGCNSettings, device: str) -> dict[str, np.ndarr
             if stopping.over:
                 break
     epoch, loss, recall, agreement = np.array(curve).T
-    return dict(items=stopping.best, epoch=epoch.astype(int), loss=loss, recall=recall, agreement=agreement)
+    return dict(
+        items=stopping.best.astype(np.float16), epoch=epoch.astype(int), loss=loss, recall=recall, agreement=agreement
+    )
 
 
 def _negatives(rng: np.random.Generator, user: np.ndarray, rated: np.ndarray, n_items: int) -> np.ndarray:

@@ -1,8 +1,12 @@
 """The mixture of representations (paper, section 2.2.4), and the registry of all of them.
 
-A representation is made of the parts of a study: ``study["title"]`` and ``study["text"]`` [n_items, d_llm],
-embeddings of the plain template and of the description; ``study["colla"]`` and ``study["ssl"]`` [n_items, d],
-LightGCN's and the aligned ones.
+A representation is made of the parts of a study: ``study["title"]`` and ``study["description"]`` [n_items, d_llm],
+``study["text"]`` [n_items, 2 d_llm], ``study["colla"]`` and ``study["ssl"]`` [n_items, d]. Whose each one is:
+
+- *paper*: ``text``, ``colla``, ``ssl``, ``concatenation``, ``mixture`` (the method's), ``hybrid`` (its baseline).
+- *ReLLa*: ``title``. *released code*: ``description``, ``mix2``, ``mix3``.
+- one thing of the mixture changed: ``mixture, description``, ``mixture, title``, ``mixture, two-sided``,
+  ``mixture, principal components``.
 """
 
 import inspect
@@ -13,11 +17,11 @@ import numpy as np
 
 from ..infra.errors import InputError, at_least, within
 from ..infra.registry import Registry
-from ..retrieval.retrieve import Representation, matrix, norms
+from ..retrieval.retrieve import Representation, matrix, norms, unit
 
 
 def principal_components(x: np.ndarray, n: int = 128) -> np.ndarray:
-    """The first ``n`` principal components of the rows, [n_items, min(n, n_items, d)]."""
+    """The first ``n`` principal components of the rows, [n_items, min(n, n_items, d)] (released code)."""
     from sklearn.decomposition import PCA
 
     n = min(at_least("n", n, 1), *matrix("what is reduced", x).shape)
@@ -26,27 +30,37 @@ def principal_components(x: np.ndarray, n: int = 128) -> np.ndarray:
 
 
 def scaled(x: np.ndarray) -> np.ndarray:
-    """Rows divided by the largest row norm, so that parts of a mixture weigh alike."""
+    """Rows divided by the largest row norm (released code)."""
     return x / max(norms(x).max(), np.finfo(np.float32).tiny)
 
 
-def mix(
-    text: np.ndarray, colla: np.ndarray, ssl: np.ndarray | None = None, weights: Sequence[float] | None = None
-) -> np.ndarray:
-    """The mixture ``[PCA128(text) ; colla ; ssl]``, each divided by its largest row norm (paper, section 2.2.4).
+def text(title: np.ndarray, description: np.ndarray) -> np.ndarray:
+    """``e_text = [e_title ; e_desc]``, [n_items, 2 d_llm] (paper, section 2.2.1).
+
+    Raises:
+        InputError: no matrices with a row an item.
+    """
+    if len(matrix("title", title)) != len(matrix("description", description)):
+        raise InputError(f"title and description have {len(title)} and {len(description)} rows; give one an item")
+    return np.concatenate([title, description], axis=1)
+
+
+def mix(*parts: np.ndarray, weights: Sequence[float] | None = None) -> np.ndarray:
+    """The parts side by side, each row of each at unit length (paper, section 2.2.4).
+
+    The paper's mixture is ``[e_text / |e_text| ; e_colla / |e_colla| ; e_ssl / |e_ssl|]``.
 
     Args:
-        text: [n_items, d_llm]. colla, ssl: [n_items, d]. Without ``ssl`` this is the variant ``mix``.
-        weights: of the parts; equal by default, as the paper's are.
+        parts: [n_items, d] each. weights: of the parts; equal by default, as the paper's are.
 
     Returns:
-        float32 [n_items, d_mix].
+        float32 [n_items, sum of d].
     """
-    return weighed([principal_components(text), colla] + ([] if ssl is None else [ssl]), weights)
+    return weighed(parts, weights, unit)
 
 
-def weighed(parts: Sequence[np.ndarray], weights: Sequence[float] | None = None) -> np.ndarray:
-    """The parts side by side, each divided by its largest row norm and multiplied by its weight.
+def weighed(parts: Sequence[np.ndarray], weights: Sequence[float] | None = None, scale: Callable = unit) -> np.ndarray:
+    """The parts side by side, each scaled and multiplied by its weight.
 
     Raises:
         InputError: parts that are no matrices of numbers, or of different lengths; weights that are not one a part,
@@ -59,7 +73,7 @@ def weighed(parts: Sequence[np.ndarray], weights: Sequence[float] | None = None)
     weights = (1,) * len(parts) if weights is None else weights_of_parts(weights)
     if len(weights) != len(parts):
         raise InputError(f"weights are {weights}; give {len(parts)} of them, one a part")
-    return np.concatenate([w * scaled(p) for w, p in zip(weights, parts, strict=True)], axis=1).astype(np.float32)
+    return np.concatenate([w * scale(p) for w, p in zip(weights, parts, strict=True)], axis=1).astype(np.float32)
 
 
 def weights_of_parts(weights: Sequence[float]) -> tuple[float, ...]:
@@ -133,23 +147,18 @@ def representation(name: str):
     return register
 
 
-for _part in ("title", "text", "colla", "ssl"):
+for _part in ("title", "description", "text", "colla", "ssl"):
     representation(_part)(lambda study, _part=_part: study[_part])
 
 
-@representation("mix")
-def _mix(study, weights=None):
-    return weighed([study["reduced"], study["colla"]], weights)
+@representation("concatenation")
+def _concatenation(study, weights=None):
+    return mix(study["text"], study["colla"], weights=weights)
 
 
-@representation("mix2")
-def _mix2(study):
-    return Representation("mix2", (study["text"], study["colla"]), "softmax")
-
-
-@representation("mix3")
-def _mix3(study, weights=None):
-    return weighed([study["reduced"], study["colla"], study["ssl"]], weights)
+@representation("mixture")
+def _mixture(study, weights=None):
+    return mix(study["text"], study["colla"], study["ssl"], weights=weights)
 
 
 @representation("hybrid")
@@ -157,19 +166,43 @@ def _hybrid(study):
     return Representation("hybrid", (study["text"], study["colla"]), "halves")
 
 
-@representation("mix3-plain")
-def _mix3_plain(study):
+@representation("mixture, description")
+def _mixture_description(study):
+    return mix(study["description"], study["colla"], study["ssl of the description"])
+
+
+@representation("mixture, title")
+def _mixture_title(study):
     return mix(study["title"], study["colla"], study["ssl of the title"])
 
 
-def represent(kind: str, title: np.ndarray, text: np.ndarray, colla: np.ndarray, ssl: np.ndarray) -> Representation:
-    """A representation by its name, of parts at hand.
+@representation("mixture, two-sided")
+def _mixture_two_sided(study):
+    return mix(study["text"], study["colla"], study["ssl, two-sided"])
+
+
+@representation("mixture, principal components")
+def _mixture_principal_components(study):
+    return weighed([study["reduced text"], study["colla"], study["ssl"]], scale=scaled)
+
+
+@representation("mix2")
+def _mix2(study):
+    return Representation("mix2", (study["description"], study["colla"]), "softmax")
+
+
+@representation("mix3")
+def _mix3(study, weights=None):
+    return weighed([study["reduced description"], study["colla"], study["ssl of the description"]], weights, scaled)
+
+
+def represent(kind: str, title: np.ndarray, description: np.ndarray, colla: np.ndarray, ssl: np.ndarray):
+    """A `Representation` by its name, of parts at hand.
 
     Args:
-        kind: ``title`` (plain template), ``text`` (description), ``colla``, ``ssl``, ``mix`` (text and
-            colla), ``mix3`` (and ssl: the method's own), ``mix2`` (mean of two softmaxes), ``hybrid``.
+        kind: ``title``, ``description``, ``text``, ``colla``, ``ssl``, ``concatenation``, ``mixture``, ``hybrid``,
+            ``mix2``.
+        ssl: the aligned embeddings of the text.
     """
-    parts = {"title": title, "text": text, "colla": colla, "ssl": ssl}
-    if kind in ("mix", "mix3"):
-        parts["reduced"] = principal_components(text)
+    parts = dict(title=title, description=description, text=text(title, description), colla=colla, ssl=ssl)
     return REPRESENTATIONS[kind].of(parts)

@@ -1,6 +1,6 @@
 """Item texts: a plain template of title and attributes, and the description that an LLM writes.
 
-Paper, section 2.2.1: the plain template gives the embedding ``txt``, the description ``text``.
+Paper, section 2.2.1: the plain template gives ``e_title``, the description ``e_desc``; together they are ``e_text``.
 """
 
 import re
@@ -24,11 +24,11 @@ def _plain(row: pd.Series, data: Dataset) -> str:
 
 
 def describe(data: Dataset, llm: LanguageModel, rows=None, **sampling) -> list[str]:
-    """Let the LLM describe items in fewer than 80 words (paper, section 2.2.1).
+    """Let the LLM describe items (paper, section 2.2.1) in fewer than 80 words (released code).
 
     Args:
         rows: codes of the items to describe; all by default.
-        sampling: ``temperature``, ``top_p``, ``seed`` for `LanguageModel.generate`. The paper samples
+        sampling: ``temperature``, ``top_p``, ``seed`` for `LanguageModel.generate`. The released code samples
             at temperature 0.8 and top-p 0.9; the default here is greedy, since a small LLM strays
             when sampled.
 

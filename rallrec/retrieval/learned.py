@@ -1,6 +1,6 @@
 """A learned reranker: which items of a history agree with the target's label?
 
-The paper reranks by a rule (recency). LightGBM's lambdarank learns from training samples instead: a
+The paper reranks by a rule (section 2.4). LightGBM's lambdarank learns from training samples instead: a
 group is one sample's history, and an item of it is relevant if the user's opinion of it is that of the target.
 
 The ranker does not read how the user rated an item. If it does, it shows liked items beside targets that
@@ -19,12 +19,12 @@ from ..infra.cache import Cache, default_cache, digest
 from ..infra.code import code_of
 from ..infra.errors import InputError, at_least
 from .retrieve import Representation, Shown, columns_for, retrieve, similarities
-from .selectors import rerank, selector
+from .selectors import released, selector
 
 BLOCK = 50_000  # samples whose candidates' features are in memory at once
 KEPT = 4  # sets of samples whose ranking is kept
 TIE = 2**30  # scores that round to the same multiple of 1/TIE are ties
-COMPARED = ("title", "text", "colla", "mix3")  # representations whose similarity the ranker reads
+COMPARED = ("title", "description", "colla", "mixture")  # representations whose similarity the ranker reads
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +160,7 @@ def _learned(study, samples: Samples, items, k: int) -> Shown:
 
 
 def _candidates(samples: Samples, proposes: Representation, pool: int) -> Shown:
-    return rerank(retrieve(samples, proposes, pool), k=pool)
+    return released(retrieve(samples, proposes, pool), k=pool)
 
 
 def _features(split: Split, shown: Shown, compared: dict[str, Representation]) -> pd.DataFrame:

@@ -186,7 +186,7 @@ def given(items: np.ndarray | Representation) -> Representation:
 
 
 def retrieve(samples: Samples, items: np.ndarray | Representation, k: int = 30) -> Shown:
-    """The K history items most similar to the target, most similar first (paper, section 2).
+    """The K history items most similar to the target, most similar first (paper, section 2.2.4).
 
     Args:
         items: a `Representation`, or a matrix [n_items, d] compared by cosine.

@@ -1,6 +1,7 @@
-"""Selectors: which history items are shown, and in which order (paper, section 2).
+"""Selectors: which history items are shown, and in which order.
 
-Source of the names and of the recency rule: the released code's prompts and those of ReLLa before it.
+``rerank`` is the paper's (section 2.4). ``recent``, ``high``, ``sequential`` and ``released`` are those of the released
+code and of ReLLa before it; ``learned`` is ours (see `learned`).
 """
 
 import math
@@ -11,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from ..data.split import Samples
-from ..infra.errors import InputError, at_least, within
+from ..infra.errors import InputError, at_least, one_of, within
 from ..infra.registry import Registry
 from .retrieve import Representation, Shown, columns_for, given, retrieve
 
@@ -59,6 +60,8 @@ class Selector:
         return shown
 
 
+ALPHA, ALPHAS = 2 / 3, (1 / 2, 2 / 3, 4 / 5)  # weights of similarity; the paper searches these (section 2.4)
+BOTH, ORDERS = ("sum", "max"), ("time", "best first", "best last")
 ROUNDED = 0.02  # of an item: a share that was written as 0.333 or 0.6667 means the fraction
 
 
@@ -108,9 +111,10 @@ def select(
 
     Args:
         selector: ``recent`` (the last K, oldest first; needs no ``items``), ``high`` (the K most
-            similar, most similar first), ``sequential`` (the same in time order), ``rerank`` (the
-            recency rule, see `rerank`); the name of one of your own; or a fitted one, such as a `LearnedReranker`.
-        options: of the selector; ``recent``, the share of recent items under ``rerank``.
+            similar, most similar first), ``sequential`` (the same in time order), ``rerank`` (the paper's, see
+            `rerank`), ``released`` (the released code's, see `released`); the name of one of your own; or a fitted
+            one, such as a `LearnedReranker`.
+        options: of the selector: ``alpha``, ``beta``, ``both``, ``order`` of ``rerank``; ``recent`` of ``released``.
     """
     if not isinstance(selector, str):
         if items is not None or options:
@@ -141,9 +145,17 @@ def _sequential(study, samples: Samples, items: Representation, k: int) -> Shown
     return in_time_order(_retrieved(study, samples, items, k))
 
 
-@selector("rerank", options=("recent",))
-def _rerank(study, samples: Samples, items: Representation, k: int, recent: float = 1 / 3) -> Shown:
-    return rerank(_retrieved(study, samples, items, k), recent, k)
+@selector("rerank", options=("alpha", "beta", "both", "order"))
+def _rerank(study, samples: Samples, items: Representation, k: int, alpha: float | None = None, **options) -> Shown:
+    if alpha is None:
+        rules = {name: value for name, value in options.items() if name != "order"}
+        alpha = ALPHA if study is None else study.best_alpha(items, k, **rules)
+    return two_channels(_retrieved(study, samples, items, k), alpha, **options)
+
+
+@selector("released", options=("recent",))
+def _released(study, samples: Samples, items: Representation, k: int, recent: float = 1 / 3) -> Shown:
+    return released(_retrieved(study, samples, items, k), recent, k)
 
 
 def last(samples: Samples, k: int = 30) -> Shown:
@@ -159,14 +171,71 @@ def in_time_order(shown: Shown) -> Shown:
     return Shown(shown.samples, _pad_last(np.sort(shown.position, axis=1)))
 
 
-def rerank(shown: Shown, recent: float = 1 / 3, k: int | None = None) -> Shown:
-    """Rerank the retrieved items for recency (paper, section 2).
+def rerank(samples: Samples, items: np.ndarray | Representation, k: int = 30, alpha: float = ALPHA, **options) -> Shown:
+    """The paper's reranker (section 2.4): the K most similar and the K most recent items compete by `two_channels`.
+
+    Args:
+        items: a `Representation`, or a matrix [n_items, d] compared by cosine.
+        alpha, options: see `two_channels`. A `Study` chooses alpha on validation samples.
+    """
+    return two_channels(retrieve(samples, given(items), k), alpha, **options)
+
+
+def two_channels(
+    similar: Shown, alpha: float = ALPHA, beta: float = 1.0, both: str = "sum", order: str = "time"
+) -> Shown:
+    r"""The K items of the highest score among the K most similar and the K most recent (paper, section 2.4).
+
+    The r-th most similar item scores :math:`\alpha / r^\beta`, the r-th most recent :math:`(1 - \alpha) / r^\beta`,
+    r = 1 … K. The paper does not say what an item scores that stands in both channels, nor in which order the prompt
+    has the items; ties go to the newer item. Data without timestamps have their ratings in list order, which is
+    arbitrary: there the recent channel is a fixed, random one.
+
+    Args:
+        similar: the K most similar items, the most similar first.
+        alpha: weight of similarity, 0 to 1; 1 shows the K most similar, 0 the K most recent.
+        beta: how fast a score falls with the rank, above 0.
+        both: what an item of both channels scores, the ``sum`` or the ``max``.
+        order: of what is shown: ``time`` (oldest first), ``best first``, ``best last``.
+    """
+    within("alpha", alpha, 0, 1), within("beta", beta, 0, above=True)
+    one_of("both", both, BOTH), one_of("order", order, ORDERS)
+    samples, k = similar.samples, similar.k
+    by_rank = 1 / np.arange(1, k + 1) ** float(beta)  # [K]
+    recent = last(samples, k).position[:, ::-1]  # padding first
+    age = samples.position[:, None] - similar.position  # the rank by recency, [n, K]
+    fresh = similar.real & (age <= k)
+    score = np.broadcast_to(alpha * by_rank, age.shape)
+    other = np.where(fresh, (1 - alpha) * by_rank[np.where(fresh, age - 1, 0)], 0.0)
+    score = np.where(similar.real, score + other if both == "sum" else np.maximum(score, other), -1.0)
+    taken = np.zeros((len(samples), k + 1), bool)  # by age - 1; a spare column for the others
+    np.put_along_axis(taken, np.where(fresh, age - 1, k), True, axis=1)
+    age = samples.position[:, None] - recent
+    free = (recent >= 0) & ~np.take_along_axis(taken, np.where(recent >= 0, age - 1, k), axis=1)
+    rest = np.where(free, (1 - alpha) * by_rank[np.where(free, age - 1, 0)], -1.0)
+    position = np.concatenate([similar.position, recent], axis=1)  # [n, 2 K]
+    # a score in units that no rounding of a processor reaches, then the position: the newer wins a tie
+    key = np.rint(np.concatenate([score, rest], axis=1) * 2**30).astype(np.int64)
+    key = np.where(key >= 0, key << 32 | np.maximum(position, 0), -1)
+    key.sort(axis=1)
+    key = key[:, : -k - 1 : -1]  # the highest first
+    position = np.where(key >= 0, key & 0xFFFFFFFF, -1)
+    if order == "time":
+        position = _pad_last(np.sort(position, axis=1))
+    elif order == "best last":
+        n = (position >= 0).sum(1, keepdims=True)
+        column = np.where(np.arange(k) < n, n - 1 - np.arange(k), np.arange(k))
+        position = np.take_along_axis(position, column, 1)
+    return Shown(samples, position)
+
+
+def released(shown: Shown, recent: float = 1 / 3, k: int | None = None) -> Shown:
+    """The released code's reranker: keep the newer ones of the retrieved, fill up with the most recent others.
 
     Of the K retrieved, the newest ``floor((1 - recent) K)``, newest first; then the most recent
-    history items that are not among them, oldest first, until there are K. The paper's share of
-    recent items is 1/3.
+    history items that are not among them, oldest first, until there are K. Its share of recent items is 1/3.
 
-    Data without time have no newest: the ``floor((1 - recent) K)`` most similar, then the last in
+    Data without timestamps have no newest: the ``floor((1 - recent) K)`` most similar, then the last in
     list order; a history that is no longer than K stays as it was retrieved.
 
     Args:

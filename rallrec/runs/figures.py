@@ -10,10 +10,11 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from ..evaluation.claims import CLAIM
 from ..evaluation.metrics import interval
 
 WIDTH = 6.3  # inches: the text width of a printed page
-VERDICTS = {"holds": "C2", "can't be told": "0.6", "does not hold": "C3"}
+VERDICTS = {CLAIM[1]: "C2", CLAIM[0]: "0.6", CLAIM[-1]: "C3"}
 MARKERS = "osD^vPX"
 CALENDAR = -62_000_000_000, 253_000_000_000  # seconds since 1970 that matplotlib has dates for, and a margin
 
@@ -269,13 +270,21 @@ def reliability(liked: np.ndarray, predictions: dict[str, np.ndarray], bins: int
 
 
 def with_intervals(table: pd.DataFrame, metrics: dict[str, str], label: str = "method") -> pd.DataFrame:
-    """A results table for reading: ``value [low, high]`` in one column a metric, named by ``metrics``."""
+    """A results table for reading: ``value [low, high]`` in one column a metric, named by ``metrics``.
+
+    Beside a calibration error stands what chance alone makes of it; of trained rows the spread of the AUC over seeds.
+    """
 
     def cell(row, m) -> str:
-        return interval(row[m], row[f"{m}_low"], row[f"{m}_high"], "+" if m == "difference" else "")
+        said = interval(row[m], row[f"{m}_low"], row[f"{m}_high"], "+" if m == "difference" else "")
+        chance = m == "calibration_error" and "calibration_floor" in table
+        return f"{said}, by chance {row['calibration_floor']:.3f}" if chance else said
 
     columns = {name: [cell(row, m) for _, row in table.iterrows()] for m, name in metrics.items()}
-    counts = {"samples": [f"{n:,}" for n in table["n"]]} if "n" in table else {}
+    counts = {name: [f"{n:,}" for n in table[of]] for name, of in (("samples", "n"), ("users", "users")) if of in table}
+    if "auc_spread" in table:
+        pairs = zip(table["auc_spread"], table["seeds"], strict=True)
+        counts["AUC over seeds"] = ["–" if np.isnan(spread) else f"± {spread:.3f} ({n:.0f})" for spread, n in pairs]
     return pd.DataFrame({label: table[label].to_list()} | columns | counts)
 
 

@@ -1,19 +1,18 @@
-"""Tables and figures across data sets, made of the tables that their notebooks wrote."""
+"""Tables and figures across data sets and readers, made of the tables that their notebooks wrote."""
 
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import pandas as pd
-from matplotlib.figure import Figure
 
 from ..data.loading import LOADERS
 from ..infra.errors import InputError
-from . import figures
+from . import figures, paper_overview
 from .context import output_root
 from .place import OVERVIEW, Parameters, reference
 from .run import read_metrics, write_json
+from .side_by_side import by_reader, dataset_of, in_lines, labelled, read, said, save
 
 NEEDED = ("05_recommendation", "06_ablations")  # notebooks whose tables it is made of
 
@@ -33,9 +32,9 @@ class Across:
 
 
 TABLES = {
-    "main": Across("05_main", ("method",), "auc", "AUC of every reader, the LLM's on a sample"),
-    "fast_readers": Across("05_fast_readers", ("method",), "auc", "AUC without an LLM, all test samples"),
-    "claims": Across("05_claims", ("claim",), "difference", "difference of AUC"),
+    "main": Across("05_main", ("method",), "auc", "AUC, all on the LLM's sample"),
+    "fast_readers": Across("05_fast_readers", ("method",), "auc", "AUC, all test samples"),
+    "comparisons": Across("05_claims", ("claim",), "difference", "difference of AUC"),
     "released": Across("06_released", ("reader", "protocol"), "difference", "change of AUC against strict"),
 }
 
@@ -49,43 +48,43 @@ def comparable(of: list[Parameters]) -> tuple[list[str], str]:
     """Places whose runs can be compared with those just made, and the name of their overview (see `folder_of`).
 
     Of reference runs these are the reference runs, and no name; otherwise all with the same settings (LLM, profile,
-    seed, K, the user's own file by its content), the reference runs, too, if these have them. In the order of
-    `LOADERS`, a user's own last. Left out are ``tiny``, and places of which not all `NEEDED` notebooks were run.
+    seed, K, the user's own file by its content), the reference runs, too, if these have them. Runs through other
+    readers stand beside each other. In the order of `LOADERS`, a user's own last. Left out are ``tiny``, and places of
+    which not all `NEEDED` notebooks were run.
     """
     mine = [parameters.place() for parameters in of if parameters.name != "tiny"]
     ours = all(reference(place) for place in mine)
     made = {p.parent.name: read_metrics(p.parent.name) for p in (output_root() / "papermill_runs").glob("*/*.json")}
     wanted = [_settings(made[place]) for place in mine if place in made]
     order = {name: number for number, name in enumerate(LOADERS)}
-    places = sorted(made, key=lambda place: (order.get(made[place]["dataset"], len(order)), place))
+    places = sorted(
+        made, key=lambda p: (order.get(made[p]["dataset"], len(order)), dataset_of(p), p != dataset_of(p), p)
+    )
     same = [p for p in places if _settings(made[p]) in wanted and (reference(p) or not ours)]
     whole = [p for p in same if made[p]["dataset"] != "tiny" and set(NEEDED) <= made[p]["notebooks"].keys()]
     return whole, "" if ours else of[0].suffix.lstrip("+") or "own"
 
 
 def _settings(metrics: dict) -> dict:
+    """What has to be the same for runs to be compared; who reads may differ."""
     named = {name: metrics.get(name) for name in ("llm", "profile", "seed", "other_parameters")}
     return {name: value for name, value in named.items() if value != {}}
 
 
 def across(places: list[str], table: Across) -> pd.DataFrame:
-    """One table of all places, which are called data sets in it.
+    """One table of all places, whose data sets are called by the places' names.
 
     Returns:
-        The row's columns, ``row`` (these in one text), the value with its interval, ``dataset``, ``n``, and a verdict
-        if it has one.
+        The row's columns, ``row`` (these in one text, with the reader where it makes a difference), the value with its
+        interval, ``dataset``, ``place``, ``read_by``, ``n``, and a verdict if it has one.
     """
-    value, parts = table.value, []
-    for name in places:
-        path = output_root() / "figures" / name / f"{table.source}.csv"
-        if not path.exists():
-            raise InputError(f"{path} is not there; run `make all DATASETS={name.split('+')[0]}` first")
-        part = pd.read_csv(path).dropna(subset=value)
-        row = part[list(table.rows)].agg(": ".join, axis=1)
-        verdict = ["verdict"] if "verdict" in part else []
-        kept = part[[*table.rows, value, f"{value}_low", f"{value}_high", "n", *verdict]]
-        parts.append(kept.assign(row=row, dataset=name))
-    return pd.concat(parts, ignore_index=True)
+    value = table.value
+    long = read(places, table.source).dropna(subset=value).reset_index(drop=True)
+    long = by_reader(long, table.rows, (value, f"{value}_low", f"{value}_high", "n"))
+    row = long[list(table.rows)].agg(": ".join, axis=1)
+    verdict = ["verdict"] if "verdict" in long else []
+    kept = [*table.rows, value, f"{value}_low", f"{value}_high", "n", *verdict, "dataset", "place", "read_by"]
+    return long[kept].assign(row=list(map(labelled, row, long["read_by"])))
 
 
 def made_by(place: str) -> pd.DataFrame:
@@ -103,46 +102,23 @@ def made_by(place: str) -> pd.DataFrame:
     return pd.DataFrame(named | dict(seconds=seconds, hardware=made["hardware"]))
 
 
-def said(verdicts: pd.Series) -> str:
-    """A claim's verdicts, by data set, as a sentence: ``holds on a and b; can't be told … on c``."""
-    parts = []
-    for verdict in figures.VERDICTS:
-        if names := verdicts.index[verdicts == verdict].tolist():
-            where = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
-            size = " at this sample size" if verdict == "can't be told" else ""
-            parts.append(f"{verdict}{size} on {where}")
-    return "; ".join(parts)
-
-
-def in_lines(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with a line for each part of a place's name, for figures: ``mine``, ``+full``."""
-    return table.assign(dataset=table["dataset"].str.replace("+", "\n+"))
-
-
-def save(figure: Figure, path: Path, more: int) -> None:
-    """Save a figure with room for so many lines more, and let go of it."""
-    figure.set_figheight(figure.get_figheight() + 0.15 * more)  # inches a line
-    figures.save(figure, path)
-    plt.close(figure)
-
-
-def write_claims(claims: pd.DataFrame, folder: Path) -> None:
-    """A figure and a sentence for each claim: ``claim-01.png`` …, ``claims_in_words.md``."""
+def write_comparisons(comparisons: pd.DataFrame, folder: Path) -> None:
+    """A figure and a sentence for each of our comparisons: ``comparison-01.png`` …, ``comparisons_in_words.md``."""
     lines = []
-    for number, (claim, rows) in enumerate(claims.groupby("claim", sort=False), 1):
+    for number, (claim, rows) in enumerate(comparisons.groupby("row", sort=False), 1):
         sentence = said(rows.set_index("dataset")["verdict"])
         told = textwrap.fill(sentence, 76, break_on_hyphens=False)
         parts = in_lines(rows)
         figure = figures.forest(parts, "difference", "difference of AUC", "dataset", "verdict", 0, figures.VERDICTS)
         more = parts["dataset"].str.count("\n").sum() + max(0, told.count("\n") - 1) + 2 * max(0, 3 - len(rows))
         figure.axes[0].set_title(f"{claim}:\n{told}", fontsize="small")
-        save(figure, folder / f"claim-{number:02}", more)
-        lines.append(f"- [{claim}](figures/{folder.name}/claim-{number:02}.png): {sentence}.\n")
-    (folder / "claims_in_words.md").write_text("".join(lines), encoding="utf-8")
+        save(figure, folder / f"comparison-{number:02}", more)
+        lines.append(f"- [{claim}](figures/{folder.name}/comparison-{number:02}.png): {sentence}.\n")
+    (folder / "comparisons_in_words.md").write_text("".join(lines), encoding="utf-8")
 
 
 def write_overview(places: list[str], name: str = "") -> Path:
-    """Write an overview: each of `TABLES` with a column a place, and as a figure; a figure a claim.
+    """Write an overview: each of `TABLES` with a column a data set, and as a figure; all that is said of the paper.
 
     Args:
         places: folders of ``papermill_runs/``. name: of the overview, see `folder_of`.
@@ -157,29 +133,16 @@ def write_overview(places: list[str], name: str = "") -> Path:
         raise InputError(f"papermill_runs/{unknown[0]} has not all of {', '.join(NEEDED)}; run `make all` first")
     # all is read before anything is written
     tables = {name: across(places, table) for name, table in TABLES.items()}
+    of_paper = paper_overview.read_all(places)
     commands = {name: made_by(name) for name in places}
     folder.mkdir(parents=True, exist_ok=True)
-    for left in (*folder.glob("claim-*"), *folder.glob("commands-*")):  # of rows and places of an earlier one
-        left.unlink()
+    for left in (*folder.glob("claim-*"), *folder.glob("comparison-*"), *folder.glob("commands-*")):
+        left.unlink()  # of rows and places of an earlier one
     figures.use_style()
     for name, table in TABLES.items():
-        long, label, value = tables[name], table.rows[-1], table.value
-        shown = long.assign(**{label: long["row"]})
-        cells = figures.with_intervals(shown, {value: "cell"}, label).assign(dataset=long["dataset"])
-        wide = cells.pivot_table(index=label, columns="dataset", values="cell", aggfunc="first", sort=False)
-        sizes = long.groupby("dataset")["n"].max()
-        present = [d for d in places if d in wide]
-        wide = wide[present].fillna("–")
-        if value == "auc":
-            wide = wide.rename(columns={d: f"{d} ({sizes[d]:,})" for d in present})
-        wide = wide.rename_axis(None, axis=1).reset_index()
-        figures.save_table(long.drop(columns="row"), wide, folder / name)
-        series = "place" if any("+" in place for place in places) else "dataset"  # long names in two columns
-        drawn = in_lines(shown).rename(columns={"dataset": series})
-        more = sum(place.count("+") for place in places)
-        save(figures.across(drawn, label, value, table.heading, series), folder / name, more)
-        if name == "claims":
-            write_claims(long, folder)
+        _write_across(tables[name], table, folder / name)
+    write_comparisons(tables["comparisons"], folder)
+    paper_overview.write(of_paper, tables["comparisons"], folder)
     for name, rows in commands.items():
         shown = rows.assign(AUC=rows.AUC.map("{:.3f}".format), command="`" + rows.command + "`")
         figures.save_table(rows, shown, folder / f"commands-{name}")
@@ -189,3 +152,22 @@ def write_overview(places: list[str], name: str = "") -> Path:
         settings = {"settings": {place: _settings(metrics) for place, metrics in made.items()}}
     write_json(folder / "settings.json", settings | {"data": {d: metrics["data_hash"] for d, metrics in made.items()}})
     return folder
+
+
+def _write_across(long: pd.DataFrame, table: Across, path: Path) -> None:
+    label, value = table.rows[-1], table.value
+    shown = long.assign(**{label: long["row"]})
+    cells = figures.with_intervals(shown, {value: "cell"}, label).assign(dataset=long["dataset"])
+    wide = cells.pivot_table(index=label, columns="dataset", values="cell", aggfunc="first", sort=False)
+    sizes = long.groupby("dataset")["n"].max()
+    present = list(dict.fromkeys(long["dataset"]))
+    wide = wide[present].fillna("–")
+    if value == "auc":
+        wide = wide.rename(columns={d: f"{d} ({sizes[d]:,})" for d in present})
+    figures.save_table(long.drop(columns="row"), wide.rename_axis(None, axis=1).reset_index(), path)
+    series = "place" if any("+" in dataset for dataset in present) else "dataset"  # long names in two columns
+    drawn = in_lines(shown).assign(**{series: lambda drawn: drawn["dataset"]})
+    read_by = zip(drawn[label], drawn["read_by"], strict=True)  # a line of its own
+    drawn[label] = [row.removesuffix(f" ({who})") + f"\n({who})" * bool(who) for row, who in read_by]
+    more = sum(dataset.count("+") for dataset in present)
+    save(figures.across(drawn, label, value, table.heading, series), path, more)

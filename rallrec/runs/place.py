@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,6 +14,8 @@ from ..llm.opening import resolved
 from ..profiles import PROFILES
 
 OVERVIEW = "overview"
+ASK_THE_READER = ("05_recommendation", "06_ablations")  # the notebooks that depend on which LLM reads
+READS = "reads-"  # before a reader's name in a place's: ``ml-100k+reads-gemma3-270m``
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Parameters:
     Attributes:
         dataset: a name of `data.loading.load`, or a folder. llm: a name of `llm.opening.language_model`.
         k: history items to show; None takes the profile's. extra: a Python file of the user's own methods.
+        reader: the LLM that is asked for P(like), where it is not the one that describes and embeds; a name as ``llm``.
 
     Raises:
         InputError: an unknown data set or profile, a file or folder that is not there, a number out of bounds.
@@ -36,6 +39,7 @@ class Parameters:
     seed: int = 0
     k: int | None = None
     extra: str = ""
+    reader: str = ""
 
     def __post_init__(self):
         if name_of(self.dataset).split("+")[0] == OVERVIEW:
@@ -47,6 +51,8 @@ class Parameters:
         own = self.dataset not in LOADERS
         object.__setattr__(self, "dataset", str(own_folder(self.dataset).resolve()) if own else self.dataset)
         object.__setattr__(self, "llm", resolved(self.llm))
+        reader = resolved(self.reader) if self.reader else ""
+        object.__setattr__(self, "reader", reader if reader != self.llm else "")
         object.__setattr__(self, "extra", str(extra_file(self.extra).resolve()) if self.extra else "")
 
     @property
@@ -63,6 +69,7 @@ class Parameters:
         said += [f"seed{self.seed}"] if self.seed != of_reference.seed else []
         said += [f"k{self.k}"] if self.k is not None else []
         said += [short(self.extra)] if self.extra else []
+        said += [f"{READS}{short(self.reader)}"] if self.reader else []
         return "".join(f"+{part}" for part in said)
 
     def place(self, data_hash: str | None = None) -> str:
@@ -82,16 +89,20 @@ class Parameters:
                 name += f"+data-{data_hash[:8]}"
         return name + self.suffix
 
+    def of(self, notebook: str) -> "Parameters":
+        """Those that a notebook depends on: what comes before the reader is the same for all readers, in one place."""
+        return self if notebook in ASK_THE_READER else replace(self, reader="")
+
     def of_notebook(self) -> dict:
         """The values by their names in a notebook, without those that not every notebook has and that say nothing."""
         values = {name.upper(): value for name, value in asdict(self).items()}
-        return {name: value for name, value in values.items() if name not in ("K", "EXTRA") or value}
+        return {name: value for name, value in values.items() if name not in ("K", "EXTRA", "READER") or value}
 
     def shown(self) -> dict[str, str]:
         """Each path among the values, and what outputs say in its place."""
         own = [self.dataset] if self.dataset not in LOADERS else []
-        llm = [self.llm] if Path(self.llm).is_absolute() else []
-        return {path: Path(path).name for path in (*own, *llm, *filter(None, [self.extra]))}
+        llms = [llm for llm in (self.llm, self.reader) if Path(llm).is_absolute()]
+        return {path: Path(path).name for path in (*own, *llms, *filter(None, [self.extra]))}
 
 
 def extra_file(path: str) -> Path:
@@ -118,11 +129,16 @@ def short(name: str) -> str:
     return re.sub(r"[^\w.-]+", "-", name.replace("/", "--"))
 
 
-def reference_path(dataset: str) -> Path:
-    return published_dir() / dataset / "reference.json"
+def reference_path(place: str) -> Path:
+    """Where the values of a place's run are recorded: ``published/ml-100k/reference.json`` of ``ml-100k``.
+
+    Those of another reader lie beside it, as ``reference-gemma3-270m.json``.
+    """
+    dataset, _, reader = place.partition(f"+{READS}")
+    return published_dir() / dataset / f"reference{'-' * bool(reader)}{reader}.json"
 
 
-def reference(dataset: str) -> dict:
-    """A data set's recorded settings and values; empty where there are none."""
-    path = reference_path(dataset)
+def reference(place: str) -> dict:
+    """A place's recorded settings and values; empty where there are none."""
+    path = reference_path(place)
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
@@ -12,12 +12,12 @@ import torch
 from ..data.loading import DATASETS, is_local, missing_files
 from ..data.split import Split, split
 from ..extensions import load_extra, rows
-from ..infra.files import ROOT, data_dir, fresh
+from ..infra.files import ROOT, fresh
 from ..infra.reproducible import hardware
 from ..llm.base import LanguageModel
 from ..llm.local import LocalModel
 from ..llm.opening import language_model
-from ..llm.weights import DEFAULT, fingerprint, is_hub_id
+from ..llm.weights import PACKAGED, fingerprint, is_hub_id
 from ..pipeline import Study
 from ..profiles import profile
 from ..readers.prompts import build
@@ -87,22 +87,27 @@ def _seconds(ask: Callable, texts: list[str]) -> float:
 _opened = cache(language_model)  # the same for all data sets
 
 
+def _open(name: str) -> LanguageModel | None:
+    """An LLM, if it can be opened without a download."""
+    return _opened(name) if not is_hub_id(name) or fingerprint(name) is not None else None
+
+
 class DataSetPlan:
-    """The work of one data set.
+    """The work of one data set in one place.
 
     Attributes:
-        stale: why each notebook that will run has to.
+        stale: why each of the ``notebooks`` that will run has to.
     """
 
-    def __init__(self, of: Parameters):
+    def __init__(self, of: Parameters, notebooks: Sequence[str] = NOTEBOOKS):
         self.of, self.size = of, profile(of.profile)
         self.now = Now(of) if is_local(of.dataset) else None  # a plan downloads nothing
         self.place = self.now.place if self.now else of.name + of.suffix
         why = self.now.why if self.now else lambda notebook: "raw files are to be fetched"
-        self.stale = {name: said for name in NOTEBOOKS if (said := why(name))}
+        self.stale = {name: said for name in notebooks if (said := why(name))}
         self.is_published = bool(reference(self.place)) and not fresh()
         if self.stale:
-            _ = self.llm  # refused now, if it can't be opened
+            _ = self.llm, self.reader  # refused now, if one can't be opened
 
     @cached_property
     def split(self) -> Split:
@@ -110,23 +115,36 @@ class DataSetPlan:
 
     @cached_property
     def llm(self) -> LanguageModel | None:
-        """The LLM, if it can be opened without a download."""
-        name = self.of.llm
-        if name == DEFAULT:
-            here = (data_dir() / "models" / DEFAULT).is_dir()
-        else:
-            here = not is_hub_id(name) or fingerprint(name) is not None
-        return _opened(name) if here else None
+        """The LLM that describes and embeds; None if it has to be downloaded to be opened. Likewise `reader`."""
+        return _open(self.of.llm)
+
+    @cached_property
+    def reader(self) -> LanguageModel | None:
+        return _open(self.of.reader) if self.of.reader else self.llm
+
+    @property
+    def to_fetch(self) -> list[str]:
+        """Names of the LLMs that are not on this machine."""
+        llms = {self.of.llm: self.llm} | ({self.of.reader: self.reader} if self.of.reader else {})
+        return [name for name, llm in llms.items() if llm is None or not llm.at_hand]
 
     @cached_property
     def timed(self) -> Timed | None:
-        """None of a server: it would have to answer for it."""
-        return Timed(self.llm, self.split, self.size.llm_k) if isinstance(self.llm, LocalModel) else None
+        """Of the LLM; None where that would take a download, or a server would have to answer for it."""
+        return self._timed(self.llm)
+
+    @cached_property
+    def timed_reader(self) -> Timed | None:
+        return self._timed(self.reader) if self.of.reader else self.timed
+
+    def _timed(self, llm: LanguageModel | None) -> Timed | None:
+        here = isinstance(llm, LocalModel) and llm.at_hand
+        return Timed(llm, self.split, self.size.llm_k) if here else None
 
     def work(self, notebook: str) -> list[Work]:
         """What a notebook has to do, without what the cache holds."""
         todo = [Work("", self._beside_the_llm(notebook)), *self._rounded_otherwise(notebook)]
-        if self.is_published and (self.now is None or self.llm is None):
+        if self.is_published and (self.now is None or self.llm is None or self.reader is None):
             return todo  # its answers come with the repository
         if self.now is None:
             return [*todo, Work("all answers of the LLM", None)]
@@ -154,10 +172,11 @@ class DataSetPlan:
         n = self.now.data.n_ratings if self.now else _ratings(self.of.name)
         return float(np.interp(np.log(n), np.log(ratings), seconds)) * max(1.0, n / ratings[-1])
 
-    def _of_the_llm(self, what: str, n: int, kind: str, times: float = 1) -> Work | None:
-        if not n:
-            return None
-        return Work(f"{n:,} {what}", getattr(self.timed, kind) * n * times if self.timed else None)
+    def _of_the_llm(self, what: str, n: int, kind: str) -> Work | None:
+        return _work_of(self.timed, what, n, kind)
+
+    def _of_the_reader(self, what: str, n: int, kind: str, times: float = 1) -> Work | None:
+        return _work_of(self.timed_reader, what, n, kind, times)
 
     def _missing(self, verb: str, texts: list[str], **settings) -> int:
         distinct = list(dict.fromkeys(texts))
@@ -181,19 +200,20 @@ class DataSetPlan:
     def _adapter(self, _) -> Work | None:
         """The training of the adapter, as so many passes over prompts."""
         s = self.size.adapter
-        if self.llm and Study(self.split, self.llm, self.size, self.of.seed).adapter_at_hand:
+        reads = {"reader": self.reader} if self.of.reader else {}
+        if self.llm and self.reader and Study(self.split, self.llm, self.size, self.of.seed, **reads).adapter_at_hand():
             return None
         cost = PASSES * s["k"] / self.size.llm_k
-        return self._of_the_llm("prompts to train an adapter on", s["sequences"], "answer", cost)
+        return self._of_the_reader("prompts to train an adapter on", s["sequences"], "answer", cost)
 
     def _answers(self, notebook: str) -> Work | None:
-        """Prompts of which the LLM says Yes or No: those of the last run that the cache lacks, else all."""
+        """Prompts of which the reader says Yes or No: those of the last run that the cache lacks, else all."""
         size, n_test, n_valid = self.size, len(self.split.test), len(self.split.valid)
         log = asked_path(self.place, notebook)
-        if log.exists() and self.llm and not self._asks_anew(notebook):
+        if log.exists() and self.reader and not self._asks_anew(notebook):
             asked = [line.split() for line in log.read_text("ascii").splitlines()]
             keys = [key for key, _, verb in asked if verb != "trained"]
-            n = sum(answer is None for answer in self.llm.cache.get(keys))
+            n = sum(answer is None for answer in self.reader.cache.get(keys))
         elif self.is_published:
             n = 0
         elif notebook == NOTEBOOKS[4]:
@@ -202,7 +222,7 @@ class DataSetPlan:
         else:
             n = (len(ablations.PARTS) + 1 + ASKED_AGAIN + len(rows("asked"))) * min(size.ablation_samples, n_test)
         most = "" if log.exists() else "at most "  # of a run that was interrupted some are in the cache
-        work = self._of_the_llm("answers Yes or No", n, "answer")
+        work = self._of_the_reader("answers Yes or No", n, "answer")
         return work and replace(work, what=most + work.what)
 
     def _rounded_otherwise(self, notebook: str) -> list[Work]:
@@ -214,19 +234,28 @@ class DataSetPlan:
         here = hardware().split(",")[0]
         if made is None or (theirs := made["hardware"].split(",")[0]) == here:
             return []
-        seconds = self.timed.answer * n[notebook] if self.now and self.timed else None
+        seconds = self.timed_reader.answer * n[notebook] if self.now and self.timed_reader else None
         return [Work(f"up to {n[notebook]:,} answers, if {here} rounds otherwise than {theirs} did for us", seconds)]
 
     def _asks_anew(self, notebook: str) -> bool:
         """Whether something changed that prompts depend on."""
-        return any(what in self.stale.get(notebook, "") for what in ("data", "LLM", "profile", "seed", "adapter"))
+        what = ("data", "LLM", "the reader", "profile", "seed", "adapter")
+        return any(part in self.stale.get(notebook, "") for part in what)
 
     def _reasons(self, notebook: str) -> Work | None:
         log = asked_path(self.place, notebook)
         if self.is_published or (log.exists() and not self._asks_anew(notebook)):
             return None
-        n = 2 * min(self.size.reason_samples, len(self.split.test)) * self.size.reason_answers  # with a hint, without
-        return self._of_the_llm("answers with reasons", n, "description")
+        # of the last items, of the retrieved ones, and with the tuned LLM's answer told
+        n = 3 * min(self.size.reason_samples, len(self.split.test)) * self.size.reason_answers
+        return self._of_the_reader("answers with reasons", n, "description")
+
+
+def _work_of(timed: Timed | None, what: str, n: int, kind: str, times: float = 1) -> Work | None:
+    """``n`` texts of a kind that `Timed` knows; None if there are none."""
+    if not n:
+        return None
+    return Work(f"{n:,} {what}", getattr(timed, kind) * n * times if timed else None)
 
 
 def _ratings(name: str) -> int:
@@ -245,11 +274,17 @@ def plan(of: list[Parameters], named: bool = True) -> str:
     """
     for path in {parameters.extra for parameters in of} - {""}:
         load_extra(path)
-    plans = [DataSetPlan(parameters) for parameters in of]
+    parts: dict[Parameters, list[str]] = {}
+    for parameters in of:
+        for notebook in NOTEBOOKS:
+            parts.setdefault(parameters.of(notebook), []).append(notebook)
+    plans = [DataSetPlan(*part) for part in parts.items()]
     left_out = [] if named else [f"  {name}: {mend}" for name, mend in missing_files().items()]
     said = [_work(plans)]
-    if any(plan.stale and plan.now and plan.llm is None for plan in plans):
-        said.append(f"The LLM {of[0].llm} is not here yet: it is fetched first.")
+    for name in dict.fromkeys(name for plan in plans if plan.stale and plan.now for name in plan.to_fetch):
+        said.append(f"The LLM {name} is not here yet: it is fetched first.")
+    if any(plan.stale and plan.is_published and plan.to_fetch for plan in plans):
+        said.append("Where that can't be done, the published answers are used, and none of them is asked anew.")
     if of[0].profile == "full":
         said.append(_gpu())
     if left_out:
@@ -261,9 +296,10 @@ def _work(plans: list[DataSetPlan]) -> str:
     stale = [(plan, notebook, plan.work(notebook)) for plan in plans for notebook in plan.stale]
     if not stale:
         return "Nothing to run: nothing that the results depend on has changed."
-    of = plans[0].of
+    of = plans[-1].of
     width = max(len(f"{plan.place}/{notebook}") for plan, notebook, _ in stale)
-    lines = [f"To run, with the LLM {of.shown().get(of.llm, of.llm)} and the profile {of.profile}:"]
+    llms = [of.shown().get(name, name) for name in (of.llm, of.reader) if name]
+    lines = [f"To run, with the LLM {' and the reader '.join(llms)} and the profile {of.profile}:"]
     for plan, notebook, parts in stale:
         seconds = [part.seconds for part in parts]
         asked = ", ".join(part.what for part in parts if part.what)
@@ -272,7 +308,7 @@ def _work(plans: list[DataSetPlan]) -> str:
     everything = [part.seconds for *_, parts in stale for part in parts]
     free = shutil.disk_usage(ROOT).free / 2**30
     room = f"{DISK_GIB} GiB of disk ({free:.0f} GiB free)"
-    if of.llm == Parameters.llm:
+    if of.llm in PACKAGED and (of.reader or of.llm) in PACKAGED:
         room = f"at most {MEMORY_GIB} GiB of memory, {room}"
     else:
         room += " and memory beside what the LLM takes"

@@ -61,8 +61,8 @@ def predictions(dataset: str, **parameters) -> pd.DataFrame:
     """Every row's P(like) of the test samples, joined to the local data.
 
     Args:
-        parameters: of the run, where they are not those of the reference runs: ``llm``, ``profile``, ``seed``, ``k``,
-            ``extra`` (see `place.Parameters`).
+        parameters: of the run, where they are not those of the reference runs: ``llm``, ``reader``, ``profile``,
+            ``seed``, ``k``, ``extra`` (see `place.Parameters`).
 
     Returns:
         A row a test sample, in the order of ``split.test``: ``user_id``, ``item_id``, ``liked``, and a column for each

@@ -254,7 +254,17 @@ def _keys(llm: LanguageModel, verb: str, texts: list[str], **settings) -> list[s
 
 # recorded groups of values whose last digits a processor's rounding can change much: of trained LLMs and trees, or of
 # an LLM's answers to a few samples. The AUC of conventional recommenders deviates by up to 0.007 from seed to seed.
-OF_THE_LLM = ("llm", "llm_auc", "reasons_llm", "reasons_missing", "study", "claims", "adapter_valid_loss")
+OF_THE_LLM = (
+    "llm",
+    "llm_auc",
+    "reasons_llm",
+    "reasons_retrieval",
+    "reasons_length",
+    "reasons_agreement",
+    "study",
+    "claims",
+    "adapter_valid_loss",
+)
 ROOM = dict.fromkeys((*OF_THE_LLM, *MODELS), 0.02)
 LEAST_ROOM = 0.01
 

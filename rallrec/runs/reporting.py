@@ -27,7 +27,8 @@ def compare(place: str) -> tuple[str, bool]:
         f"notebooks: {_relative(output_root() / 'papermill_runs' / place)}/   "
         f"figures and tables: {_relative(output_root() / 'figures' / place)}/"
     )
-    dataset, recorded = metrics["dataset"], reference(metrics["dataset"])
+    dataset = metrics["dataset"]
+    recorded = reference(place) or reference(dataset)
     if not recorded:
         return f"{place}: no values are recorded for {dataset}, so nothing to compare.\n{where}", True
     differing = [k for k, v in recorded["settings"].items() if metrics[k] != v]

@@ -69,13 +69,25 @@ class Run:
 
     Attributes:
         settings: the profile's sizes.
+        llm, reader: names of the LLM that describes and embeds, and of the one that is asked for P(like).
     """
 
-    def __init__(self, notebook: str, dataset: str, llm: str, profile_name: str, seed: int, k: int | None, extra: str):
+    def __init__(
+        self,
+        notebook: str,
+        dataset: str,
+        llm: str,
+        profile_name: str,
+        seed: int,
+        k: int | None,
+        extra: str,
+        reader: str,
+    ):
         one_of("notebook", notebook, NOTEBOOKS)
         self.extra = load_extra(extra_file(extra)) if extra else ""
         self.extra_file = relative(extra_file(extra)) if extra else ""
         self.notebook, self.dataset, self.llm, self.profile_name = notebook, name_of(dataset), llm, profile_name
+        self.reader = reader or llm
         self.settings = profile(profile_name)
         if k is not None:
             self.settings = replace(self.settings, k=at_least("K", k, 1), llm_k=k)
@@ -87,8 +99,9 @@ class Run:
 
     def __repr__(self) -> str:
         libraries = ", ".join(f"{name} {metadata.version(name).split('+')[0]}" for name in LIBRARIES)
+        llms = f"LLM {self.llm}" + (f", reader {self.reader}" if self.reader != self.llm else "")
         return (
-            f"{self.notebook} on {self.dataset}: profile {self.profile_name}, LLM {self.llm}, seed {self.seed}\n"
+            f"{self.notebook} on {self.dataset}: profile {self.profile_name}, {llms}, seed {self.seed}\n"
             f"rallrec {VERSION}, {libraries}{', with ' + self.extra if self.extra else ''}"
         )
 
@@ -139,13 +152,14 @@ class Run:
         """Keep named values (numbers, or nested dicts of them) for ``metrics.json``.
 
         Args:
-            study: whose LLM was asked; ``rallrec publish`` keeps what it answered.
+            study: whose LLMs were asked; ``rallrec publish`` keeps what they answered.
         """
         self._values |= flat(values)
         if self._staging:
             write_json(self._staging / "metrics.json", self._values)
             write_json(self._staging / "seconds.json", self._seconds)
-            asked = {} if study is None else study.llm.asked
+            models = [] if study is None else [study.llm, getattr(study, "reader", None) or study.llm]
+            asked = {key: how for model in models for key, how in model.asked.items()}
             lines = [f"{key} {number_format} {verb}\n" for key, (number_format, verb) in asked.items()]
             (self._staging / "asked").write_text("".join(lines), encoding="ascii")
             files = NOTED | {str(path): sha256_of(path) for path in own_files()}
@@ -172,17 +186,19 @@ def start(
     seed: int = 0,
     k: int | None = None,
     extra: str = "",
+    reader: str = "",
 ) -> Run:
     """Begin a notebook: check its parameters, set the style of figures.
 
     Args:
         k: history items to show, in the place of the profile's.
         extra: a Python file that registers methods and rows of your own (see `extensions`).
+        reader: the LLM that is asked for P(like); by default ``llm``.
 
     Raises:
         InputError: an unknown notebook, data set or profile, a seed below 0, a k below 1, a file that can't be run.
     """
-    return Run(notebook, dataset, llm, profile, seed, k, extra)
+    return Run(notebook, dataset, llm, profile, seed, k, extra, reader)
 
 
 def relative(path: Path) -> str:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from ..extensions import load_extra
 from ..infra.errors import InputError, one_of
-from ..infra.files import ROOT, alone, data_dir, workplace
+from ..infra.files import ROOT, alone, data_dir, fresh, workplace
 from ..infra.reproducible import hardware
 from ..llm.opening import language_model
 from ..version import VERSION
 from . import context, predictions
 from .context import output_root
-from .place import Parameters
+from .place import Parameters, reference
 from .run import NOTEBOOKS, read_metrics, write_json
 from .stale import Now, source_digest
 
@@ -23,19 +23,38 @@ from .stale import Now, source_digest
 def run_all(parameters: Parameters) -> None:
     """Run the notebooks of a data set whose outputs are not up to date, and say which and why.
 
+    Those that no reader is asked in are run in the place without one, which all readers share.
+
     Raises:
         InputError: a user's mistake.
     """
-    now, opened = Now(parameters), False
+    states = {of: Now(of) for of in dict.fromkeys(parameters.of(notebook) for notebook in NOTEBOOKS)}
+    opened = set()
     for notebook in NOTEBOOKS:
-        if (why := now.why(notebook)) and not opened:
-            language_model(parameters.llm)  # fetched, and its faults told, before a notebook needs it
-            opened = True
-        if why:
+        now = states[parameters.of(notebook)]
+        if why := now.why(notebook):
+            for name in dict.fromkeys(filter(None, [now.parameters.llm, now.parameters.reader])):
+                if name not in opened:
+                    _fetch(name, now.place)
+                    opened.add(name)
             print(f"{now.place}: {notebook} ({why})", flush=True)
-            execute(notebook, parameters.of_notebook(), now)
+            execute(notebook, now.parameters.of_notebook(), now)
     if not opened:
-        print(f"{now.place}: nothing to run, since nothing that it depends on has changed")
+        print(f"{parameters.place()}: nothing to run, since nothing that it depends on has changed")
+
+
+def _fetch(name: str, place: str) -> None:
+    """Open an LLM and fetch it, and so tell its faults, before a notebook needs it.
+
+    Where it can't be fetched, the published answers of a reference run do without it.
+    """
+    llm = language_model(name)
+    try:
+        llm.fetch()
+    except InputError as e:
+        if fresh() or not reference(place):
+            raise
+        print(f"{e}\n{place}: its published answers are used, and none of them is asked anew", flush=True)
 
 
 def execute(notebook: str, parameters: dict, now: Now | None = None) -> Path:
@@ -152,7 +171,7 @@ def _put_in_place(staging: Path, notebook: str, state: Now, extra: str, seconds:
             shutil.copyfile(staging / "asked", part)  # not moved: the data folder may be on another disk
             os.replace(part, asked)
         metrics = read_metrics(place)
-        others = {"K": of.k, "EXTRA": extra}
+        others = {"K": of.k, "EXTRA": extra, "READER": of.shown().get(of.reader, of.reader)}
         head = dict(
             dataset=of.name,
             data_hash=state.data.hash,

@@ -46,10 +46,15 @@ class Now:
     def inputs(self) -> dict[str, str]:
         """By what they are called in a sentence."""
         p = self.parameters
-        llm = dict(name=p.llm, weights=fingerprint(p.llm)) | {v: os.environ.get(v, "") for v in OF_THE_LLM}
+
+        def key_of_llm(name: str) -> str:
+            made = dict(name=name, weights=fingerprint(name)) | {v: os.environ.get(v, "") for v in OF_THE_LLM}
+            return key_of(**made)[:16]
+
         return {
             "the data": key_of(data=self.data.hash, notes=self.data.notes)[:16],
-            "the LLM": key_of(**llm)[:16],
+            "the LLM": key_of_llm(p.llm),
+            "the reader": key_of_llm(p.reader) if p.reader else "",
             "the profile": key_of(name=p.profile, **asdict(profile(p.profile)))[:16],
             "the seed": str(p.seed),
             "K": str(p.k),

@@ -6,83 +6,116 @@ from ..pipeline import FULL, METHOD, Choice
 from ..readers.base import READERS
 from ..readers.conventional import MODELS
 from ..retrieval.selectors import SELECTORS
+from . import experiments
 
 # --- notebook 05: every reader ------------------------------------------------------------------
 
 VOTES = {
     "vote, last K": Choice(selector="recent"),
-    "vote, plain text": Choice("title", "high"),
-    "vote, collaborative": Choice("colla", "high"),
+    "vote, title (ReLLa)": Choice("title", "high"),
+    "vote, LightGCN": Choice("colla", "high"),
     "vote, RALLRec": METHOD,
-    "vote, RALLRec, learned reranker": Choice(selector="learned"),
+    "vote, learned reranker (ours)": Choice(selector="learned"),
 }
 TREES = {
     "LightGBM, no retrieval": METHOD.read_by("lightgbm, no retrieval"),
     "LightGBM, last K": Choice(selector="recent", reader="lightgbm"),
     "LightGBM, RALLRec": METHOD.read_by("lightgbm"),
-    "LightGBM, learned reranker": Choice(selector="learned", reader="lightgbm"),
+    "LightGBM, learned reranker (ours)": Choice(selector="learned", reader="lightgbm"),
 }
 FAST = {
     "global mean": METHOD.read_by("global mean"),
     "user's mean rating": METHOD.read_by("user's mean rating"),
     "item's mean rating": METHOD.read_by("item's mean rating"),
     **VOTES,
-    "item mean + vote, collaborative": Choice("colla", "high", "item mean + vote"),
+    "item mean + vote, LightGCN": Choice("colla", "high", "item mean + vote"),
     "item mean + vote, RALLRec": METHOD.read_by("item mean + vote"),
-    "item mean + vote, learned reranker": Choice(selector="learned", reader="item mean + vote"),
+    "item mean + vote, learned reranker (ours)": Choice(selector="learned", reader="item mean + vote"),
     **{model: METHOD.read_by(model) for model in MODELS},
     **TREES,
 }
+RALLREC = "LLM, RALLRec"
+LEARNED = "LLM, learned reranker (ours)"
 LLM = {
-    "LLM, last K (TALLRec's way)": Choice(selector="recent", reader="llm"),
-    "LLM, text retrieval (ReLLa's way)": Choice("title", "high", "llm"),
-    "LLM, RALLRec": METHOD.read_by("llm"),
-    "LLM, RALLRec, learned reranker": Choice(selector="learned", reader="llm"),
+    "LLM, untuned": experiments.UNTUNED,
+    "LLM, last K": experiments.LAST_K,
+    "LLM, text retrieval (ReLLa)": experiments.RELLA,
+    "LLM, Hybrid-Score": experiments.HYBRID,
+    RALLREC: experiments.RALLREC,
+    LEARNED: Choice(selector="learned", reader="llm"),
+    "LLM, RALLRec, tuned as ours": METHOD.read_by("llm, ours"),
 }
-FULL_METHOD = "LLM + LightGBM, RALLRec, learned reranker"
-ASKED = LLM | {FULL_METHOD: Choice(selector="learned", reader="llm + lightgbm")}
-ASIDE = ("global mean", "user's mean rating", "vote, plain text")  # not beside the LLM in the main table
+FULL_METHOD = "LLM + LightGBM, learned reranker (ours)"
+ASKED = LLM | {
+    "LLM + LightGBM, last K": Choice(selector="recent", reader="llm + lightgbm"),
+    "LLM + LightGBM, RALLRec": METHOD.read_by("llm + lightgbm"),
+    FULL_METHOD: Choice(selector="learned", reader="llm + lightgbm"),
+}
+ASIDE = ("global mean", "vote, title (ReLLa)")  # not beside the LLM in the main table
 
-# what `claims.claim` compares: a claim, its two rows
+
+def prompt_study(k: int) -> dict[str, tuple[Choice, str, tuple[str, ...]]]:
+    """Prompts that are compared on validation samples: by label the choice, the kind of prompt, what its lines tell."""
+    method = Choice(k=k)
+    return {
+        "labelled, titles": (method, "labelled", ()),
+        "the paper's prompt": (method, "paper", ()),
+        "with profile": (method, "labelled", ("profile",)),
+        "with category": (method, "labelled", ("category",)),
+        "with statistics": (method, "labelled", ("statistics",)),
+        "with statistics, short lines": (method, "labelled", ("statistics", "short")),
+        "with statistics, last K": (Choice(selector="recent", k=k), "labelled", ("statistics",)),
+        f"with statistics, K = {2 * k}": (Choice(k=2 * k), "labelled", ("statistics",)),
+    }
+
+
+# what `claims.claim` compares beside the paper's own claims (`study.claims`): a claim, its two rows; each changes one
+# thing, which stands in brackets
 CLAIMS = (
-    ("LLM: retrieval beats the last K", "LLM, RALLRec", "LLM, last K (TALLRec's way)"),
-    ("LLM: RALLRec beats text retrieval", "LLM, RALLRec", "LLM, text retrieval (ReLLa's way)"),
-    ("LLM: RALLRec beats DIN", "LLM, RALLRec", "DIN"),
-    ("LLM: the learned reranker beats the rule", "LLM, RALLRec, learned reranker", "LLM, RALLRec"),
-    ("vote: RALLRec beats the last K", "vote, RALLRec", "vote, last K"),
-    ("vote: RALLRec beats collaborative", "vote, RALLRec", "vote, collaborative"),
-    ("vote: the learned reranker beats the rule", "vote, RALLRec, learned reranker", "vote, RALLRec"),
-    ("LightGBM: retrieval beats none", "LightGBM, learned reranker", "LightGBM, no retrieval"),
-    ("combination beats the LLM alone", FULL_METHOD, "LLM, RALLRec, learned reranker"),
-    ("combination beats LightGBM alone", FULL_METHOD, "LightGBM, learned reranker"),
-    *((f"combination beats {model}", FULL_METHOD, model) for model in MODELS),
+    ("LLM: the learned reranker beats the paper's (selector)", "LLM, learned reranker (ours)", RALLREC),
+    ("vote: the learned reranker beats the paper's (selector)", "vote, learned reranker (ours)", "vote, RALLRec"),
+    ("vote: RALLRec beats the last K (selector)", "vote, RALLRec", "vote, last K"),
+    ("LightGBM: RALLRec's items beat the last K (selector)", "LightGBM, RALLRec", "LightGBM, last K"),
+    ("LLM + LightGBM: RALLRec's items beat the last K (selector)", "LLM + LightGBM, RALLRec", "LLM + LightGBM, last K"),
+    ("LightGBM beside the LLM beats the LLM alone (reader)", "LLM + LightGBM, RALLRec", RALLREC),
+    ("the LLM beside LightGBM beats LightGBM alone (reader)", "LLM + LightGBM, RALLRec", "LightGBM, RALLRec"),
+    *((f"LLM + LightGBM beats {model} (reader)", "LLM + LightGBM, RALLRec", model) for model in MODELS),
 )
 
 # --- notebook 06: one thing changed -------------------------------------------------------------
 
-PARTS = {
+# whose each step is: the paper's is replaced by another's; and the other choice where the paper is silent
+VARIANTS = {
     FULL: METHOD,
+    "text: description alone (released code)": Choice("mixture, description"),
+    "text: title alone (ReLLa)": Choice("mixture, title"),
+    "alignment: both sides projected, temperature 0.1 (ours)": Choice("mixture, two-sided"),
+    "alignment: stopped on held-out items (paper silent)": Choice(stop="held out"),
+    "mixture: 128 principal components, largest norm (released code)": Choice("mixture, principal components"),
+    "reranker: the newest two thirds (released code)": Choice(selector="released"),
+    "reranker: learned (ours)": Choice(selector="learned"),
+    "reranker: an item of both channels has the higher score (paper silent)": Choice(both="max"),
+    "text, mixture and reranker of the released code": Choice("mix3", "released"),
     "without reranker": Choice(selector="high"),
-    "without alignment": Choice("mix"),
-    "without mixture (aligned part alone)": Choice("ssl"),
-    "without descriptions (plain text)": Choice("mix3-plain"),
-    "without collaborative (text alone)": Choice("text"),
-    "without text (collaborative alone)": Choice("colla"),
+    "without alignment": Choice("concatenation"),
+    "without text (LightGCN alone)": Choice("colla"),
+    "without LightGCN (text alone)": Choice("text"),
     "without retrieval (last K)": Choice(selector="recent"),
-    "learned reranker for the rule": Choice(selector="learned"),
 }
+# the order of the prompt, on which the paper is silent; a vote does not read it
+IN_ORDER = {f"prompt: {order} (paper silent)": Choice(order=order) for order in ("best first", "best last")}
 OVER_K = {
-    "RALLRec (mix3, rerank)": METHOD,
-    "RALLRec, learned reranker": Choice(selector="learned"),
-    "mix3, most similar": Choice(selector="high"),
-    "collaborative, most similar": Choice("colla", "high"),
-    "text, most similar": Choice("text", "high"),
+    "RALLRec": METHOD,
+    "RALLRec, no reranking": Choice(selector="high"),
+    "learned reranker (ours)": Choice(selector="learned"),
+    "title (ReLLa)": Choice("title", "high"),
+    "LightGCN": Choice("colla", "high"),
     "last K": Choice(selector="recent"),
 }
-SHARES = (0, 0.1, 0.2, 1 / 3, 0.5, 2 / 3, 0.8, 1)
+ALPHAS = (0, 0.2, 1 / 3, 1 / 2, 2 / 3, 4 / 5, 0.9, 1)
 WEIGHTS = ((1, 1, 1), (2, 1, 1), (1, 2, 1), (1, 1, 2), (1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 1, 1), (1, 1, 0), (1, 0, 1))
 LAYERS = (0, 1, 2, 3)
-TEMPERATURES = (0.05, 0.1, 0.2, 0.5, 1.0)
+TEMPERATURES = (0.1, 0.2, 0.5, 1.0)
 GRAPHS = {f"layers: {n}": Choice(layers=n) for n in LAYERS}
 GRAPHS |= {"edges: likes": Choice(edges="likes"), "edges: all ratings": Choice(edges="all")}
 ALIGNMENTS = {f"temperature {t:g}": Choice(temperature=t) for t in TEMPERATURES}

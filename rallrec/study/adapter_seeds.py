@@ -5,34 +5,37 @@ answers of the others, made by ``rallrec seeds``, and compares them with those o
 """
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ..data.split import Samples
-from ..evaluation.metrics import auc
+from ..evaluation.metrics import auc, compare, interval
 from ..infra.errors import at_least
 from ..infra.files import published_dir
 from ..infra.reproducible import hardware
 from ..llm.base import LanguageModel
-from ..pipeline import Study
+from ..pipeline import PAPER, TUNINGS, Study
 from ..readers.llm import recommend
-from ..readers.prompts import Details
-from .ablations import LLM
+from .ablations import LEARNED, LLM, RALLREC
 
-ROWS = {label: LLM[label] for label in ("LLM, RALLRec", "LLM, RALLRec, learned reranker")}
+ROWS = {label: LLM[label] for label in (RALLREC, LEARNED)}
 
 
-def ask(study: Study, samples: Samples, llm: LanguageModel, details: Details) -> dict[str, np.ndarray]:
+def ask(study: Study, samples: Samples, llm: LanguageModel) -> dict[str, np.ndarray]:
     """P(like) of the samples by each of `ROWS`, read by ``llm``, float64 [n_samples] each."""
+    details = study.details
     return {label: recommend(study.shown(choice, samples), llm, details=details) for label, choice in ROWS.items()}
 
 
 def settings_of(study: Study) -> dict:
     """All that the published answers depend on beside the seeds, in JSON values."""
     size = study.size
-    made = dict(data_hash=study.split.data.hash, weights=study.llm.weights, adapter=size.adapter, k=size.llm_k)
+    made = dict(data_hash=study.split.data.hash, llm=study.llm.weights, reader=study.reader.weights, k=size.llm_k)
+    made |= dict(rows={label: asdict(choice) for label, choice in ROWS.items()})
+    made |= dict(adapter=size.adapter, orders=TUNINGS[PAPER])
     made |= dict(lightgcn=size.lightgcn, alignment=size.alignment, samples=size.seed_samples, seed=study.seed)
     return json.loads(json.dumps(made))
 
@@ -48,8 +51,7 @@ def publish(study: Study, seeds: list[int]) -> Path:
     samples = study.split.test.take(study.split.test.draw(study.size.seed_samples))
     answers = {}
     for seed in seeds:
-        trained = study.adapter_of(seed)
-        p = ask(study, samples, study.llm.adapted(trained.folder), Details.of(trained.tells, study.split))
+        p = ask(study, samples, study.reader.adapted(study.adapter_of(PAPER, seed).folder))
         answers[seed] = {label: np.round(values, 5).tolist() for label, values in p.items()}
     made = dict(settings=settings_of(study), hardware=hardware(), position=samples.position.tolist(), answers=answers)
     path_of(study).write_text(json.dumps(made) + "\n", encoding="utf-8")
@@ -72,3 +74,21 @@ def spread(samples: Samples, by_seed: dict[str, dict[str, np.ndarray]]) -> pd.Da
     table = pd.DataFrame(aucs).T
     mean, deviation = table.mean(axis=1), table.std(axis=1)
     return table.assign(mean=mean, deviation=deviation).rename_axis("method").reset_index()
+
+
+def order(study: Study, samples: Samples, by_seed: dict[str, dict[str, np.ndarray]]) -> str:
+    """Whether adapters of several seeds rank the two `ROWS` as the adapter at hand does on all its samples, in words.
+
+    Args:
+        samples, by_seed: as `published` gives them, with the adapter at hand among the seeds.
+    """
+    learned, rule = (np.stack([p[label] for p in by_seed.values()]) for label in (LEARNED, RALLREC))
+    over = compare(samples, learned, rule, same_training=True)["auc"]
+    asked, *p = study.both(ROWS[LEARNED], ROWS[RALLREC])
+    here = compare(asked, *p)["auc"]
+    same = "the same order" if over.value * here.value > 0 else "not the same order, so neither settles it"
+    seeds, alone = (interval(e.value, e.low, e.high, "+") for e in (over, here))
+    return (
+        f"*{LEARNED}* minus *{RALLREC}*, AUC: {seeds} as the mean over {len(by_seed)} adapters on {len(samples):,} "
+        f"samples, {alone} with the adapter at hand on {len(asked):,}: {same}."
+    )

@@ -18,54 +18,71 @@ from ..representations.mixture import REPRESENTATIONS
 from ..retrieval.selectors import SELECTORS
 
 RESAMPLES = 200  # enough for an interval to look at
+SHARES = [n / 12 for n in range(13)]
+OPTIONS = {  # of selectors, by the fields of `Choice`: what a list offers, and what is chosen at first
+    "recent": ({f"{share:.2f}": share for share in SHARES}, 1 / 3),
+    "alpha": ({"by validation": None, "0": 0.0, "1/2": 1 / 2, "2/3": 2 / 3, "4/5": 4 / 5, "1": 1.0}, None),
+    "beta": ({f"{beta:g}": beta for beta in (0.5, 1.0, 2.0)}, 1.0),
+    "both": ({way: way for way in ("sum", "max")}, "sum"),
+    "order": ({way: way for way in ("time", "best first", "best last")}, "time"),
+}
 
 
 @dataclass(frozen=True, eq=False)
 class Knobs:
-    """The vote's AUC on all test samples for any choice; the study keeps what is retrieved for each representation."""
+    """The vote's AUC on all samples of a part for any choice; the study keeps what each representation retrieves."""
 
     study: Study
 
-    def turn(self, **choice) -> pd.DataFrame:
+    def turn(self, part: str = "valid", **choice) -> pd.DataFrame:
         """AUC of the choice and of the method's own, with intervals, and their paired difference.
 
         Args:
+            part: ``valid``, which choices are made on; ``test`` only to report what was chosen.
             choice: fields of `Choice`. ``k`` is the method's, too.
+
+        Returns:
+            A `metrics.results_table` of the rows ``yours`` and ``RALLRec``, with the column ``part``.
         """
-        yours = Choice(**choice)
-        test = self.study.split.test
-        p = {"yours": vote(self.study.shown(yours, test))}
+        yours, samples = Choice(**choice), self.study.samples(part)
+        p = {"yours": vote(self.study.shown(yours, samples))}
         method = Choice(k=yours.k)
-        p["RALLRec"] = self.study.remember(("knobs", method), lambda: vote(self.study.shown(method, test)))
-        return results_table(test, p, "RALLRec", RESAMPLES)
+        p["RALLRec"] = self.study.remember(("knobs", part, method), lambda: vote(self.study.shown(method, samples)))
+        table = results_table(samples, p, "RALLRec", RESAMPLES)
+        table.insert(1, "part", part)
+        return table
 
     def sliders(self, k: int, show: Callable[[pd.DataFrame], object]):
-        """Sliders of ipywidgets that turn the knobs; ``show`` is given the table at every turn.
+        """Lists and sliders of ipywidgets that turn the knobs; ``show`` is given the table at every turn.
 
-        What a choice does not take is left out of it: the share of recent items under other selectors than
-        ``rerank``, weights of what is no mixture of three parts.
+        The part is ``valid`` until it is switched. What a choice does not take is left out of it: options of other
+        selectors, weights of what is no mixture of three parts.
 
         Returns:
             The widget, which a notebook's cell shows.
         """
         from ipywidgets import Dropdown, FloatSlider, IntSlider, interactive
 
-        def turn(representation: str, selector: str, k: int, recent: float, text: float, colla: float, ssl: float):
-            choice = dict(representation=representation, selector=selector, k=k)
-            if "recent" in SELECTORS[selector].options:
-                choice["recent"] = recent
+        taken = {name for selector in SELECTORS for name in SELECTORS[selector].options}
+        options = {name: list(offered.items()) for name, (offered, _) in OPTIONS.items() if name in taken}
+
+        def turn(
+            part: str, representation: str, selector: str, k: int, text: float, colla: float, ssl: float, **chosen
+        ):
+            choice = {name: chosen[name] for name in SELECTORS[selector].options if name in chosen}
             if representation == METHOD.representation and SELECTORS[selector].reads_items:
                 choice["weights"] = text, colla, ssl
-            return show(self.turn(**choice))
+            return show(self.turn(part, representation=representation, selector=selector, k=k, **choice))
 
         weight = {name: FloatSlider(1, min=0, max=3, step=0.25) for name in ("text", "colla", "ssl")}
         return interactive(
             turn,
+            part=Dropdown(options=["valid", "test"], value="valid"),
             representation=Dropdown(options=list(REPRESENTATIONS), value=METHOD.representation),
             selector=Dropdown(options=list(SELECTORS), value=METHOD.selector),
             k=IntSlider(k, min=1, max=MOST),
-            recent=FloatSlider(1 / 3, min=0, max=1, step=1 / 12),
             **weight,
+            **{name: Dropdown(options=of, value=OPTIONS[name][1]) for name, of in options.items()},
         )
 
 
@@ -104,7 +121,7 @@ def one_sample(study: Study, sample: Samples, choice: Choice) -> OneSample:
         sample: one sample; see `sample_of`.
     """
     data, names = sample.data, np.array(prompts.titles(sample.data))
-    llm, details = study.adapted
+    llm, details = study.adapted(), study.details
     sides, longest = {}, 0
     for name in SELECTORS:
         shown = study.shown(Choice(choice.representation, name, choice.reader, choice.k), sample)

@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from ..data.split import PROTOCOLS, SCORED, Protocol, Split, split
+from ..data.split import PROTOCOLS, SCORED, Protocol, Samples, Split, split
 from ..evaluation.claims import change
-from ..evaluation.metrics import auc, columns, compare, verdict
+from ..evaluation.metrics import IDENTICAL, Estimate, adjust, columns, compare, evaluate, interval, verdict
 from ..pipeline import ALIGNED, GRAPH, Choice, Study
-from ..readers.base import READERS
+from ..readers.vote import vote
+from ..representations.lightgcn import LightGCNSettings
 
 SWITCHES = {
     "graph_sees_test": "the graph sees the test ratings",
@@ -35,48 +36,75 @@ def applicable(strict: Split) -> dict[str, Protocol]:
     return {SWITCHES[name]: Protocol(**{name: True}) for name in names} | {ALL: together}
 
 
+def capped(study: Study) -> Study:
+    """The study with its graph trained for at most the profile's ``released_epochs``; itself, if it is anyway.
+
+    Graphs that are trained anew have this cap, or a run would take hours. What they are compared with has it, too, or
+    the difference would be that of the epochs.
+    """
+    most, size = study.size.released_epochs, study.size
+    if LightGCNSettings(**size.lightgcn).epochs <= most:
+        return study
+    size = replace(size, lightgcn=size.lightgcn | {"epochs": most})
+    return study.remember(("capped", most), lambda: study.changed(size, GRAPH + ALIGNED))
+
+
 def under(study: Study, protocol: Protocol) -> Study:
-    """The study as it comes out when a run follows ``protocol``; text, reranker and adapter stay those of the study."""
-    size, differs = study.size, ()
-    if replace(protocol, id_shift=False, first_rows=False) != PROTOCOLS["strict"]:  # a graph of its own
-        size, differs = replace(size, lightgcn=size.lightgcn | {"epochs": size.released_epochs}), GRAPH + ALIGNED
-    return study.changed(size, differs, split=split(study.split.data, protocol), shifted=protocol.id_shift)
+    """The `capped` study as it comes out when a run follows ``protocol``.
+
+    Text, reranker and adapter stay those of the study.
+    """
+    strict = capped(study)
+    differs = () if _same_graph(protocol) else GRAPH + ALIGNED
+    return strict.changed(strict.size, differs, split=split(study.split.data, protocol), shifted=protocol.id_shift)
 
 
-def changes(
-    study: Study, switched: dict[str, tuple[Protocol, Study]], choice: Choice, n: int | None = None
-) -> pd.DataFrame:
-    """Change of AUC by each protocol against the study's own, ``strict``, with user-clustered intervals.
+def _same_graph(protocol: Protocol) -> bool:
+    return replace(protocol, id_shift=False, first_rows=False) == PROTOCOLS["strict"]
+
+
+def changes(study: Study, switched: dict[str, tuple[Protocol, Study]], choice: Choice) -> pd.DataFrame:
+    """AUC of the vote under each protocol, and its change against ``strict`` on the same samples.
 
     Args:
-        switched: for each label its protocol and the study under it.
-        choice: what is shown, and its reader, which scores without calibration.
-        n: judge only so many test samples, drawn at random, the same for all; where a protocol scores the
-            first rows only, so many of those.
+        study: the study whose protocol is ``strict``. Its graph is `capped`, as those under other protocols are.
+        switched: for each label its protocol and the study `under` it.
+        choice: what is shown to the vote.
 
     Returns:
-        Columns ``protocol``, ``auc``, ``difference``, ``difference_low``, ``difference_high``, ``n``; strict first.
+        Columns ``protocol``, ``auc`` (``_low``, ``_high``), ``difference`` (``_low``, ``_high``, ``_p``), ``n``,
+        ``users`` and ``adjusted_p``; strict first. All test samples are judged, or those that the protocol scores. One
+        that only scores other samples has no difference: its predictions are strict's.
     """
-    test, seed, reader = study.split.test, study.seed, READERS[choice.reader]
-    first = test.take(np.arange(min(len(test), SCORED)))
-    everywhere, early = (part.draw(len(part) if n is None else n, seed) for part in (test, first))
-    some = any(protocol.first_rows for protocol, _ in switched.values())
-    rows = np.union1d(everywhere, early) if some else everywhere
-    samples = test if len(rows) == len(test) else test.take(rows)
-    everywhere, early = np.isin(rows, everywhere), np.isin(rows, early)
-    base = reader.score(study, study.shown(choice, samples))
-    table = [dict(protocol="strict", auc=auc(samples.liked[everywhere], base[everywhere]), n=int(everywhere.sum()))]
+    strict = capped(study)
+    test = strict.split.test
+    base = vote(strict.shown(choice, test))
+    table = [_row("strict", evaluate(test, base)["auc"], NONE, test)]
     for label, (protocol, under_it) in switched.items():
-        judged = early if protocol.first_rows else everywhere
-        p = base.copy()
-        if replace(protocol, first_rows=False) != PROTOCOLS["strict"]:
-            p[judged] = reader.score(under_it, under_it.shown(choice, samples.take(judged)))
-        difference = columns("difference", compare(samples, p, base, judged, everywhere)["auc"])
-        table.append(dict(protocol=label, auc=auc(samples.liked[judged], p[judged]), **difference, n=int(judged.sum())))
-    return pd.DataFrame(table)
+        samples = under_it.split.test
+        before = base[np.isin(test.position, samples.position)]
+        if replace(protocol, first_rows=False) == PROTOCOLS["strict"]:
+            table.append(_row(label, evaluate(samples, before)["auc"], NONE, samples))
+        else:
+            p = vote(under_it.shown(choice, samples))
+            table.append(_row(label, evaluate(samples, p)["auc"], compare(samples, p, before)["auc"], samples))
+    return adjust(pd.DataFrame(table))
+
+
+NONE = Estimate(np.nan, np.nan, np.nan, np.nan)
+
+
+def _row(protocol: str, auc: Estimate, difference: Estimate, samples: Samples) -> dict:
+    of = dict(n=len(samples), users=auc.users)
+    return dict(protocol=protocol) | columns("auc", auc) | columns("difference", difference) | of
 
 
 def finding(row) -> str:
     """What one row of `changes` says, in words."""
-    said = {1: "flatters the result", 0: "changes nothing that can be told", -1: "harms it"}
-    return f"{said[verdict(row.difference_low, row.difference_high)]}: {change(row)}"
+    if np.isnan(row.difference):
+        auc = interval(row.auc, row.auc_low, row.auc_high)
+        return f"other samples, so nothing is paired: AUC {auc} on these {row.n:,} of {row.users:,} users"
+    if row.difference_low == row.difference_high == 0:
+        return f"{IDENTICAL}: it changes nothing here"
+    said = {1: "it flatters the result", 0: "inconclusive", -1: "it lowers the result"}
+    return f"{said[verdict(row.difference_low, row.difference_high, row.adjusted_p)]}: {change(row)}"

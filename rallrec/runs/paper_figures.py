@@ -1,0 +1,254 @@
+"""Figures that show what the paper reports beside what was obtained here; in the style of `figures`.
+
+What the paper reports is black, and dotted or hollow where it is of another data set than ours; what was obtained here
+has colour and an interval.
+"""
+
+import textwrap
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from ..evaluation.metrics import IDENTICAL
+from ..study.claims import CONTRADICTS, INCONCLUSIVE, REPLICATES, VOTE
+from ..study.paper import NAMES
+from .figures import MARKERS, WIDTH
+
+WIDE = 9.5  # inches: a repository's front page
+COLORS = {REPLICATES: "C2", INCONCLUSIVE: "0.55", CONTRADICTS: "C3", IDENTICAL: "0.8"}
+LINE, READ = 0.19, 0.13  # inches of a line of text, and of each reader's interval
+
+
+def claims(table: pd.DataFrame, dataset: str = "") -> Figure:
+    """The claims: a row a comparison, a panel a data set; the paper's difference across every reader's interval.
+
+    The axis is linear up to ± 0.02 and logarithmic beyond, since differences of 0.0003 and of 0.2 stand side by side.
+    Comparisons that are ours, not the paper's, are in italics.
+
+    Args:
+        table: of `study.claims.judge`; of several data sets and readers with the columns ``dataset`` and ``read_by``
+            (the name of an LLM, or ``vote``). dataset: of a table without these columns.
+    """
+    if dataset:
+        table = table.assign(dataset=dataset, read_by=table["reader"])
+    datasets = list(dict.fromkeys(table["dataset"]))
+    readers = sorted(dict.fromkeys(table["read_by"]), key=lambda name: name == VOTE)
+    labels, spans, tops, y = [], {}, [], 0.0
+    for number, of in table.drop_duplicates(["number", "compared"]).groupby("number", sort=False):
+        tops.append(y)
+        name = textwrap.fill(f"{number}. {of['claim'].iloc[0]}", 40)
+        lines = 1 + name.count("\n")
+        labels.append((y + lines * LINE / 2, name, "bold", "normal"))
+        y += lines * LINE
+        for row in of.itertuples():
+            spans[number, row.compared] = y, y + max(LINE, READ * len(readers)) + 0.05
+            labels.append((np.mean(spans[number, row.compared]), row.compared, "normal", _style(row.of_paper)))
+            y = spans[number, row.compared][1]
+    figure, axes = plt.subplots(1, len(datasets), figsize=(WIDE, y + 1.2), sharey=True, squeeze=False)
+    for ax, dataset in zip(axes[0], datasets, strict=True):
+        _claims_of(ax, table[table["dataset"] == dataset], readers, spans)
+        for top in tops[1:]:
+            ax.axhline(top, color="0.85", lw=0.6)
+    first = axes[0][0]
+    first.set_ylim(y, 0)
+    first.set_yticks([at for at, *_ in labels], [text for _, text, *_ in labels], fontsize="small")
+    for tick, (_, _, weight, style) in zip(first.get_yticklabels(), labels, strict=True):
+        tick.set(fontweight=weight, fontstyle=style)
+    handles = [Line2D([], [], color="black", lw=2, label="the paper")]
+    handles += [Line2D([], [], color="0.3", marker=m, ms=4, lw=1, label=name) for name, m in _markers(readers).items()]
+    handles += [mpl.patches.Patch(color=color, label=verdict) for verdict, color in COLORS.items()]
+    if not table["of_paper"].all():
+        handles.append(Line2D([], [], lw=0, label="italics: our comparison"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize="small", columnspacing=1.2)
+    return figure
+
+
+def _style(of_paper: bool) -> str:
+    return "normal" if of_paper else "italic"
+
+
+def _markers(readers: list[str]) -> dict[str, str]:
+    """A marker a reader; the vote's is a cross."""
+    return {reader: "x" if reader == VOTE else MARKERS[i % len(MARKERS)] for i, reader in enumerate(readers)}
+
+
+def _claims_of(ax: Axes, part: pd.DataFrame, readers: list[str], spans: dict) -> None:
+    markers = _markers(readers)
+    for row in part[part["difference"].notna()].itertuples():
+        at = np.mean(spans[row.number, row.compared]) + READ * (readers.index(row.read_by) - (len(readers) - 1) / 2)
+        spread = np.maximum([[row.difference - row.difference_low], [row.difference_high - row.difference]], 0)
+        style = dict(color=COLORS[row.verdict], marker=markers[row.read_by], ms=3.6, capsize=1.5, lw=1.1, mew=1)
+        ax.errorbar(row.difference, at, xerr=spread, **style)
+    others = _stands_for(part)
+    for row in part[part["paper"].notna()].drop_duplicates(["number", "compared"]).itertuples():
+        top, bottom = spans[row.number, row.compared]
+        style = dict(color="black", lw=2, ls=(0, (1, 0.8)) if others else "-", zorder=5)
+        ax.plot([row.paper] * 2, [top + 0.04, bottom - 0.04], **style)
+    sizes = part.loc[part["read_by"] != VOTE, "n"]
+    of = f" ({sizes.max():,.0f})" if sizes.notna().any() else ""
+    ax.set_title(_heading(part["dataset"].iloc[0] + of, others), fontsize="small", loc="center")
+    ax.axvline(0, color="0.4", lw=0.8)
+    ax.set_xscale("symlog", linthresh=0.02, linscale=1)
+    ax.set_xlim(-0.3, 0.3)
+    ax.set_xticks([-0.1, -0.02, 0, 0.02, 0.1], ["−.1", "−.02", "0", ".02", ".1"], fontsize="x-small")
+    ax.xaxis.set_minor_locator(mpl.ticker.NullLocator())
+    ax.set_xlabel("difference of AUC", fontsize="small")
+    ax.grid(axis="y", visible=False)
+    ax.tick_params(axis="y", length=0)
+
+
+def beside(table: pd.DataFrame, heading: str = "AUC") -> Figure:
+    """A table of the paper beside ours: a row a row, a panel a data set, each with a scale of its own.
+
+    Args:
+        table: of `study.paper.beside`, one metric of it, with the columns ``dataset`` and ``read_by`` (a name, the same
+            throughout where nothing is compared by reader). ``rella``, if it is there, is shown, too.
+    """
+    datasets = list(dict.fromkeys(table["dataset"]))
+    readers = sorted(dict.fromkeys(table["read_by"][table["ours"].notna()]), key=lambda name: name == VOTE)
+    rows, markers = list(dict.fromkeys(table["row"])), _markers(readers)
+    of_row = {row: [r for r in readers if r in set(of["read_by"])] for row, of in table.groupby("row")}
+    size = (WIDE if len(datasets) > 1 else WIDTH, 1.2 + max(LINE, READ * len(readers) + 0.05) * len(rows))
+    figure, axes = plt.subplots(1, len(datasets), figsize=size, sharey=True, squeeze=False)
+    for ax, dataset in zip(axes[0], datasets, strict=True):
+        part = table[table["dataset"] == dataset]
+        for i, reader in enumerate(readers):
+            of = part[(part["read_by"] == reader) & part["ours"].notna()]
+            n = [len(of_row[row]) for row in of["row"]]
+            shift = [(of_row[row].index(reader) + 0.5) / k - 0.5 for row, k in zip(of["row"], n, strict=True)]
+            at = [rows.index(row) + 0.8 * by * k / len(readers) for row, by, k in zip(of["row"], shift, n, strict=True)]
+            spread = np.maximum([of["ours"] - of["ours_low"], of["ours_high"] - of["ours"]], 0)
+            ax.errorbar(of["ours"], at, xerr=spread, color=f"C{i}", marker=markers[reader], **DOT)
+        once, others = part.drop_duplicates("row"), _stands_for(part)
+        at = [rows.index(row) for row in once["row"]]
+        ax.plot(once["paper"], at, mfc="none" if others else "black", **DIAMOND)
+        if "rella" in once:
+            ax.plot(once["rella"], at, **OTHER_PAPER)
+        ax.set_title(_heading(dataset, others), fontsize="small", loc="center")
+        ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(4))
+        ax.set_xlabel(heading, fontsize="small")
+        ax.grid(axis="y", visible=False)
+        for y in range(1, len(rows)):
+            ax.axhline(y - 0.5, color="0.9", lw=0.5)
+    axes[0][0].set_yticks(range(len(rows)), rows, fontsize="small")
+    axes[0][0].set_ylim(len(rows) - 0.5, -0.5)
+    handles = [Line2D([], [], label="the paper", **DIAMOND)]
+    handles += [Line2D([], [], label="ReLLa's paper", **OTHER_PAPER)] if "rella" in table else []
+    handles += [Line2D([], [], color=f"C{i}", marker=markers[r], ms=4, lw=1, label=r) for i, r in enumerate(readers)]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize="small")
+    return figure
+
+
+DOT = dict(ms=4, lw=0, elinewidth=1.1, capsize=1.5)
+DIAMOND = dict(color="black", marker="d", ms=5, lw=0, mew=0.9, zorder=5)
+OTHER_PAPER = dict(color="0.5", marker="+", ms=6, lw=0, mew=1.2, zorder=4)
+
+
+def _stands_for(part: pd.DataFrame) -> str:
+    """The data set whose values of the paper stand beside those of another; empty where it is the same one.
+
+    Args:
+        part: of one ``dataset``, whose name may go on after a ``+``.
+    """
+    own = part["dataset"].iloc[0].split("+")[0].strip()
+    return "".join(set(part["reported_on"]) - {"", own})
+
+
+def _heading(dataset: str, stands_for: str) -> str:
+    return dataset + (f"\npaper: {NAMES[stands_for]}" if stands_for else "\n")
+
+
+def _two_panels(table: pd.DataFrame, dataset: str) -> tuple[Figure, np.ndarray]:
+    """The paper's values to the left, ours to the right, under headings that say of what they are."""
+    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.2))
+    others, sizes = _stands_for(table.assign(dataset=dataset)), table["n"].dropna()
+    reported = f"the paper, {NAMES[others]}" if others else "the paper"
+    axes[0].set_title(reported if table["paper"].notna().any() else "not in the paper", fontsize="small")
+    axes[1].set_title("here" + (f", {sizes.max():,} samples" if len(sizes) else ""), fontsize="small")
+    return figure, axes
+
+
+def over_k(figure_3: pd.DataFrame, dataset: str) -> Figure:
+    """AUC over K, a line a method: the paper's to the left, ours with its intervals to the right.
+
+    Args:
+        figure_3: of `study.paper.over_k`.
+    """
+    figure, axes = _two_panels(figure_3, dataset)
+    for i, (line, of) in enumerate(figure_3.groupby("line", sort=False)):
+        style = dict(color=f"C{i}", marker=MARKERS[i], ms=4, lw=1.3, label=line)
+        axes[0].plot(of["k"], of["paper"], **style)
+        k = of["k"] + 0.5 * (i - 1.5)  # intervals side by side
+        spread = np.maximum([of["ours"] - of["ours_low"], of["ours_high"] - of["ours"]], 0)
+        axes[1].errorbar(k, of["ours"], yerr=spread, elinewidth=0.8, capsize=1.5, **style)
+    for ax in axes:
+        ax.set_xticks(sorted(figure_3["k"].unique()))
+        ax.set(xlabel="K: history items shown", ylabel="AUC")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
+    return figure
+
+
+def tunings(figure_4: pd.DataFrame, dataset: str) -> Figure:
+    """AUC of each way of inference, a line a tuning: the paper's to the left, ours with its intervals to the right.
+
+    Args:
+        figure_4: of `study.paper.beside`, its AUC; the rows are ``tuning / inference``.
+    """
+    parts = figure_4["row"].str.split(" / ", n=1, expand=True)
+    table = figure_4.assign(tuning=parts[0], inference=parts[1])
+    figure, axes = _two_panels(table, dataset)
+    ways = list(dict.fromkeys(table["inference"]))
+    for i, (tuning, of) in enumerate(table.groupby("tuning", sort=False)):
+        style = dict(color=f"C{i}", marker=MARKERS[i], ms=5, label=tuning)
+        at = np.array([ways.index(way) for way in of["inference"]]) + 0.16 * (i - 0.5)
+        axes[0].plot(at, of["paper"], lw=0, **style)
+        spread = np.maximum([of["ours"] - of["ours_low"], of["ours_high"] - of["ours"]], 0)
+        axes[1].errorbar(at, of["ours"], yerr=spread, lw=0, elinewidth=1.1, capsize=2, **style)
+    for ax in axes:
+        ax.set_xticks(range(len(ways)), ways)
+        ax.set_xlim(-0.5, len(ways) - 0.5)
+        ax.set(ylabel="AUC")
+        ax.grid(axis="x", visible=False)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize="small")
+    return figure
+
+
+def by_reader(table: pd.DataFrame) -> Figure:
+    """AUC by the LLM that reads, a panel a data set, a line a method; the paper's LLM stands apart, hollow.
+
+    Args:
+        table: columns ``dataset``, ``row``, ``read_by``, ``of_paper``, ``auc``, ``auc_low``, ``auc_high``,
+            ``reported_on``; readers in the order in which they shall stand.
+    """
+    datasets, rows = list(dict.fromkeys(table["dataset"])), list(dict.fromkeys(table["row"]))
+    readers = list(dict.fromkeys(table["read_by"]))
+    figure, axes = plt.subplots(1, len(datasets), figsize=(WIDE, 3.6), squeeze=False)
+    for ax, dataset in zip(axes[0], datasets, strict=True):
+        part = table[table["dataset"] == dataset]
+        for i, row in enumerate(rows):
+            of = part[part["row"] == row]
+            at = pd.Series([readers.index(r) + 0.12 * (i - (len(rows) - 1) / 2) for r in of["read_by"]], of.index)
+            mine, style = ~of["of_paper"], dict(color=f"C{i}", marker=MARKERS[i], ms=4)
+            spread = np.maximum([of["auc"] - of["auc_low"], of["auc_high"] - of["auc"]], 0)[:, mine]
+            ax.errorbar(at[mine], of["auc"][mine], yerr=spread, elinewidth=1, capsize=1.5, lw=1, label=row, **style)
+            ax.plot(at[~mine], of["auc"][~mine], mfc="white", lw=0, mew=1.2, **style)
+        ax.set_title(_heading(dataset, _stands_for(part)), fontsize="small", loc="center")
+        theirs = table.groupby("read_by")["of_paper"].all()
+        ax.set_xticks(range(len(readers)), [f"{r}{chr(10)}(the paper's)" if theirs[r] else r for r in readers])
+        ax.tick_params(axis="x", labelsize="x-small", rotation=30)
+        for label in ax.get_xticklabels():
+            label.set(ha="right", rotation_mode="anchor")
+        if theirs.any():
+            ax.axvspan(readers.index(theirs.idxmax()) - 0.5, len(readers) - 0.5, color="0.93", zorder=0)
+        ax.set_xlim(-0.5, len(readers) - 0.5)
+        ax.grid(axis="x", visible=False)
+    axes[0][0].set_ylabel("AUC")
+    figure.legend(
+        *axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=len(rows), fontsize="small"
+    )
+    return figure

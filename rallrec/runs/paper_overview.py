@@ -1,0 +1,313 @@
+"""The overview's part on the paper: its claims and its tables, across data sets and readers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..evaluation.claims import CLAIM
+from ..evaluation.metrics import IDENTICAL, interval, verdict
+from ..study import paper
+from ..study.admissions import admissions
+from ..study.claims import CONTRADICTS, INCONCLUSIVE, NOT_MEASURED, REPLICATES, VOTE
+from ..study.deviations import size_of
+from . import figures, paper_figures
+from .side_by_side import by_reader, in_lines, labelled, read, said, save
+
+CLAIMS, DEVIATIONS = "05_paper_claims", "05_deviations"
+TABLES = {"table1": "05_table1", "table3": "05_table3", "table4": "06_table4", "table5": "05_table5_paper"}
+CHANGES = {
+    "06_parts_vote": "vote",
+    "06_parts_llm": "LLM",
+    "06_order": "LLM",
+}  # tables of one thing changed: who reads in them
+VERDICTS = (REPLICATES, INCONCLUSIVE, CONTRADICTS, IDENTICAL)
+MOVES = {1: "raises the AUC", 0: "inconclusive", -1: "lowers the AUC"}
+
+PAPERS_LLM = "Llama-3.1-8B"
+# rows of table 1 that show what the reader is worth: how they are called, and where the paper has them
+BY_READER = {
+    "untuned LLM": ("untuned", ("table 1", "untuned LLM")),
+    "LLM, last K": ("last K", ("table 3", "w/o Retrieval")),  # the paper's is tuned on the last K, too
+    "ReLLa": ("text retrieval (ReLLa)", ("table 1", "ReLLa")),
+    "RALLRec": ("RALLRec", ("table 1", "RALLRec")),
+}
+
+
+def read_all(places: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """All tables that `write` needs, of all places, by the names of their files.
+
+    Raises:
+        InputError: a place lacks one of them.
+    """
+    tables = {source: read(places, source) for source in (CLAIMS, *TABLES.values(), DEVIATIONS, *CHANGES)}
+    for table in tables.values():
+        for name in {"reported_on", "note"} & set(table):
+            table[name] = table[name].astype(object).fillna("")  # a column without a text is read as numbers
+    tables[CLAIMS] = _claims(tables[CLAIMS])
+    return tables
+
+
+def _claims(long: pd.DataFrame) -> pd.DataFrame:
+    """The claims with the reader of each row; the vote, which has no LLM, stands once a data set."""
+    long = long.assign(read_by=long["read_by"].mask(long["reader"] == VOTE, VOTE))
+    return long.drop_duplicates(["dataset", "number", "compared", "read_by"], ignore_index=True)
+
+
+def write(tables: dict[str, pd.DataFrame], comparisons: pd.DataFrame, folder: Path) -> None:
+    """Write all that the overview says of the paper.
+
+    ``claims`` (table, figure), ``verdicts`` (the same in short), ``claims_in_words``, ``depends_on_reader``; each of
+    `TABLES` (table, figure of AUC); ``by_reader`` (table, figure); ``deviations``; ``admissions``; ``findings``, which
+    are those of all data sets.
+
+    Args:
+        tables: of `read_all`. comparisons: our own, as `overview.across` gives them.
+    """
+    claims = tables[CLAIMS]
+    figures.save_table(claims, claims_for_reading(claims), folder / "claims")
+    figures.save_table(claims, verdicts(claims), folder / "verdicts")
+    save(paper_figures.claims(in_lines(claims)), folder / "claims", 0)
+    for name, source in TABLES.items():
+        long = _auc(tables[source])
+        figures.save_table(long, for_reading(long), folder / name)
+        drawn = long.assign(read_by=long["read_by"].replace("", "here" if not long["read_by"].any() else "no LLM"))
+        if "reader" in long:
+            drawn["read_by"] = drawn["read_by"].mask(drawn["reader"] == VOTE, VOTE)
+        save(paper_figures.beside(in_lines(drawn)), folder / name, 0)
+    readers = readers_of(tables[TABLES["table1"]])
+    figures.save_table(readers, readers_for_reading(readers), folder / "by_reader")
+    save(paper_figures.by_reader(in_lines(readers)), folder / "by_reader", 0)
+    apart = deviations(tables[DEVIATIONS])
+    figures.save_table(apart, apart, folder / "deviations")
+    changes = pd.concat([_changes(tables[source], who) for source, who in CHANGES.items()], ignore_index=True)
+    for name, lines in {
+        "claims_in_words": in_words(claims),
+        "depends_on_reader": depends_on_reader(claims),
+        "changes_in_words": changes_in_words(changes),
+        "findings": findings(claims, comparisons, changes),
+        "admissions": admissions(),
+    }.items():
+        (folder / f"{name}.md").write_text("".join(f"- {line}\n" for line in lines), encoding="utf-8")
+
+
+# --- claims --------------------------------------------------------------------------------------
+
+
+def _readers(claims: pd.DataFrame) -> list[str]:
+    """Who reads, the vote last."""
+    return sorted(dict.fromkeys(claims["read_by"]), key=lambda name: name == VOTE)
+
+
+def claims_for_reading(claims: pd.DataFrame) -> pd.DataFrame:
+    """A group of lines a comparison: the paper's difference, then each reader's and its verdict; a column a data set.
+
+    An asterisk: the paper's difference lies outside our interval.
+    """
+    datasets, lines = list(dict.fromkeys(claims["dataset"])), []
+    for (number, compared), rows in claims.groupby(["number", "compared"], sort=False):
+        first = rows.iloc[0]
+        one = rows.drop_duplicates("dataset").set_index("dataset")["paper"]
+        cells = {d: _signed(one.get(d, np.nan)) for d in datasets}
+        head = {"claim": f"{number}. {first.claim}", "compared": compared, "what differs": first.changes}
+        lines.append(head | {"read by": "the paper"} | cells)
+        for reader in _readers(rows):
+            found = rows[rows["read_by"] == reader].set_index("dataset")
+            cells = {d: _judged(found.loc[d]) if d in found.index else "–" for d in datasets}
+            if set(cells.values()) != {"–"}:
+                lines.append(dict.fromkeys(head, "") | {"read by": reader} | cells)
+    wide = pd.DataFrame(lines)
+    return wide.rename(columns={d: d + paper.elsewhere(claims[claims["dataset"] == d], _own(d)) for d in datasets})
+
+
+def _own(dataset: str) -> str:
+    """The data set's own name: ``ml-1m`` of ``ml-1m+full``."""
+    return dataset.split("+")[0]
+
+
+def _judged(row: pd.Series) -> str:
+    if row["verdict"] in (NOT_MEASURED, IDENTICAL):
+        return "–" if row["verdict"] == NOT_MEASURED else IDENTICAL
+    found = interval(row["difference"], row["difference_low"], row["difference_high"], "+")
+    return f"{found} {row['verdict']}{_mark(row)}"
+
+
+def _mark(row: pd.Series) -> str:
+    return "" if pd.isna(row["within"]) or row["within"] else " *"
+
+
+def _signed(difference: float) -> str:
+    return "–" if np.isnan(difference) else f"{difference:+.4f}"
+
+
+def verdicts(claims: pd.DataFrame) -> pd.DataFrame:
+    """A line a comparison, a column a data set: the verdict of each reader, in the order that the heading names."""
+    datasets, readers = list(dict.fromkeys(claims["dataset"])), _readers(claims)
+    lines = []
+    for (number, compared), rows in claims.groupby(["number", "compared"], sort=False):
+        told = rows.set_index(["dataset", "read_by"])["verdict"].replace(NOT_MEASURED, "–")
+        cells = {d: " / ".join(told.get((d, reader), "–") for reader in readers) for d in datasets}
+        heading = f"claim (by {' / '.join(readers)})"
+        lines.append({heading: f"{number}. {rows['claim'].iloc[0]}", "compared": compared} | cells)
+    return pd.DataFrame(lines)
+
+
+def in_words(claims: pd.DataFrame) -> list[str]:
+    """What each reader finds of each comparison, a sentence a comparison."""
+    lines = []
+    for _, rows in claims.groupby(["number", "compared"], sort=False):
+        found = []
+        for reader in _readers(rows):
+            of = rows[(rows["read_by"] == reader) & (rows["verdict"] != NOT_MEASURED)]
+            if len(of):
+                found.append(f"{reader}: {said(of.set_index('dataset')['verdict'], VERDICTS)}")
+        lines.append(f"*{rows['claim'].iloc[0]}* ({rows['compared'].iloc[0]}). {'. '.join(found) or NOT_MEASURED}.")
+    return lines
+
+
+def depends_on_reader(claims: pd.DataFrame) -> list[str]:
+    """A sentence for each verdict that one LLM gives and another does not."""
+    asked = claims[(claims["read_by"] != VOTE) & (claims["verdict"] != NOT_MEASURED)]
+    lines, several = [], False
+    for (_, compared, dataset), rows in asked.groupby(["number", "compared", "dataset"], sort=False):
+        several |= len(rows) > 1
+        if len(set(rows["verdict"])) > 1:
+            found = ", ".join(f"{row.verdict} with {row.read_by} ({_change(row)})" for row in rows.itertuples())
+            lines.append(f"*{rows['claim'].iloc[0]}* ({compared}) on {dataset}: {found}.")
+    if not several:
+        return ["No comparison was made through more than one LLM."]
+    return lines or ["No verdict depends on which LLM reads."]
+
+
+def _change(row) -> str:
+    return interval(row.difference, row.difference_low, row.difference_high, "+")
+
+
+# --- findings ------------------------------------------------------------------------------------
+
+
+def _changes(table: pd.DataFrame, who: str) -> pd.DataFrame:
+    """Rows that change one thing: ``row``, ``dataset``, ``difference``, and as ``verdict`` what it does to the AUC."""
+    table = table.dropna(subset="difference")
+    values = ("difference", "difference_low", "difference_high", "n")
+    table = by_reader(table, ("method",), values)
+    rows = [
+        f"{row.method}, read by {'the vote' if who == VOTE else row.read_by or 'the LLM'}" for row in table.itertuples()
+    ]
+    does = [MOVES[verdict(row.difference_low, row.difference_high, row.adjusted_p)] for row in table.itertuples()]
+    return table.assign(row=rows, verdict=does)
+
+
+def changes_in_words(changes: pd.DataFrame) -> list[str]:
+    """What each change of the method does to the AUC, a sentence a row."""
+    by_row = changes.groupby("row", sort=False)
+    return [f"*{row}*: {said(of.set_index('dataset')['verdict'], MOVES.values())}." for row, of in by_row]
+
+
+def findings(claims: pd.DataFrame, comparisons: pd.DataFrame, changes: pd.DataFrame) -> list[str]:
+    """What is found on all data sets alike, of the paper's claims, our comparisons, and single changes.
+
+    A sentence each; of what is inconclusive everywhere, one for the claims, the comparisons and the changes.
+    """
+    known = claims[claims["verdict"] != NOT_MEASURED]
+    reader = known["read_by"].replace(VOTE, f"the {VOTE}")
+    known = known.assign(row=known["claim"] + " (" + known["compared"] + "), read by " + reader)
+    n = claims["dataset"].nunique()
+    decided, open_ = [], []
+    for table in (known, comparisons, changes):
+        undecided = []
+        for row, of in table.groupby("row", sort=False):
+            told = of["verdict"].iloc[0]
+            if len(of) == n > 1 and (of["verdict"] == told).all():
+                found = f"*{row}* ({', '.join(f'{r.dataset} {r.difference:+.3f}' for r in of.itertuples())})"
+                if told in (INCONCLUSIVE, CLAIM[0]):
+                    undecided.append(found)
+                else:
+                    decided.append(f"{found}: {told} on all {n} data sets.")
+        if undecided:
+            open_.append(f"{INCONCLUSIVE.capitalize()} on all {n} data sets: {'; '.join(undecided)}.")
+    return decided + open_
+
+
+# --- tables --------------------------------------------------------------------------------------
+
+
+def _auc(table: pd.DataFrame) -> pd.DataFrame:
+    """The AUC of a table of `paper.beside`, rows that do not hang on the reader once."""
+    keys = [name for name in ("row", "reader") if name in table]
+    table = table[table["metric"] == "auc"] if "metric" in table else table
+    return by_reader(table, keys, ("ours", "ours_low", "ours_high", "n"))
+
+
+def for_reading(long: pd.DataFrame) -> pd.DataFrame:
+    """A line a row, two columns a data set, the paper's AUC and ours; in table 1 ReLLa's, too, on its own data sets."""
+    kind = [f", {reader}" for reader in long["reader"]] if "reader" in long else [""] * len(long)
+    names = [labelled(row + of, reader) for row, of, reader in zip(long["row"], kind, long["read_by"], strict=True)]
+    table, wide = long.assign(label=names), {}
+    for dataset, of in table.groupby("dataset", sort=False):
+        cells = of.set_index("label")
+        wide[f"{dataset}: paper{paper.elsewhere(of, _own(dataset))}"] = cells["paper"].map(_four)
+        if "rella" in of and _own(dataset) in paper.NAMES and of["rella"].notna().any():
+            wide[f"{dataset}: ReLLa's paper"] = cells["rella"].map(_four)
+        got = zip(cells["ours"], cells["ours_low"], cells["ours_high"], strict=True)
+        sizes = of["n"].dropna().unique()  # of one size, it stands in the heading
+        here = f"{dataset}: here" + (f" ({sizes[0]:,.0f})" if len(sizes) == 1 else "")
+        wide[here] = pd.Series([interval(*each) for each in got], cells.index)
+    order = list(dict.fromkeys(names))
+    return pd.DataFrame(wide).reindex(order).fillna("–").rename_axis("row").reset_index()
+
+
+def _four(auc: float) -> str:
+    return "–" if np.isnan(auc) else f"{auc:.4f}"
+
+
+def readers_of(table_1: pd.DataFrame) -> pd.DataFrame:
+    """AUC of `BY_READER` by the LLM that reads, smallest first, and the paper's LLM as the paper reports it.
+
+    Returns:
+        Columns ``dataset``, ``row``, ``read_by``, ``parameters`` (as the name says), ``of_paper``, ``auc`` with
+        ``_low`` and ``_high``, ``n``, ``reported_on``.
+    """
+    ours = table_1[(table_1["metric"] == "auc") & table_1["row"].isin(list(BY_READER)) & table_1["ours"].notna()]
+    lines = []
+    for got in ours.itertuples():
+        here = dict(dataset=got.dataset, row=BY_READER[got.row][0], read_by=got.read_by, of_paper=False)
+        lines.append(here | dict(auc=got.ours, auc_low=got.ours_low, auc_high=got.ours_high, n=got.n, reported_on=""))
+    for dataset in dict.fromkeys(table_1["dataset"]):
+        for row, (table, name) in BY_READER.values():
+            theirs, source = paper.reported(table, name, _own(dataset)), paper.reported_on(_own(dataset), table)
+            if not np.isnan(theirs):
+                said_there = dict(dataset=dataset, row=row, read_by=PAPERS_LLM, of_paper=True, auc=theirs)
+                lines.append(said_there | dict(auc_low=np.nan, auc_high=np.nan, n=np.nan, reported_on=source))
+    found = pd.DataFrame(lines)
+    found["parameters"] = found["read_by"].map(size_of)
+    order = {name: i for i, name in enumerate(dict.fromkeys(found["dataset"]))}
+    rows = {row: i for i, (row, _) in enumerate(BY_READER.values())}
+    keys = dict(a=found["of_paper"], b=found["parameters"], c=found["dataset"].map(order), d=found["row"].map(rows))
+    return found.assign(**keys).sort_values(list("abcd"), kind="stable", ignore_index=True).drop(columns=list("abcd"))
+
+
+def readers_for_reading(readers: pd.DataFrame) -> pd.DataFrame:
+    """A line a row and reader, a column a data set."""
+    cells = [interval(r.auc, r.auc_low, r.auc_high) if not r.of_paper else _four(r.auc) for r in readers.itertuples()]
+    names = [f"{r.read_by} (the paper's)" if r.of_paper else r.read_by for r in readers.itertuples()]
+    table = readers.assign(cell=cells, **{"read by": names})
+    wide = table.pivot_table(index=["row", "read by"], columns="dataset", values="cell", aggfunc="first", sort=False)
+    wide = wide[list(dict.fromkeys(readers["dataset"]))].fillna("–")
+    return wide.sort_index(level=0, sort_remaining=False, kind="stable").rename_axis(None, axis=1).reset_index()
+
+
+def deviations(long: pd.DataFrame) -> pd.DataFrame:
+    """The deviations of all places: a cell that is not the same everywhere says of what each of its values is."""
+    columns = ["paper", "released code", "here"]
+    lines = []
+    for what, of in long.groupby("what", sort=False):
+        line = {"what": what}
+        for name in columns:
+            values = of.groupby(name, sort=False)["place"].agg(list)
+            line[name] = (
+                values.index[0] if len(values) == 1 else "; ".join(f"{', '.join(p)}: {v}" for v, p in values.items())
+            )
+        lines.append(line)
+    return pd.DataFrame(lines)
