@@ -59,7 +59,7 @@ def test_permuting_the_item_table_changes_nothing(tiny, tiny_split, embedding):
     other = replace(tiny, items=items, item=np.argsort(order).astype(np.int32)[tiny.item])
     samples = Samples(other, tiny_split.test.position)
     assert (samples.data.items.item_id[samples.item].to_numpy() == tiny.items.item_id[tiny_split.test.item]).all()
-    for kind in ("title", "text", "colla", "ssl", "mix", "mix2", "mix3", "hybrid"):
+    for kind in ("title", "description", "text", "colla", "ssl", "concatenation", "mixture", "hybrid", "mix2"):
         a = represent(kind, embedding, embedding[:, :6], embedding[:, 6:], embedding[:, 3:9])
         p = embedding[order]
         b = represent(kind, p, p[:, :6], p[:, 6:], p[:, 3:9])
@@ -76,14 +76,20 @@ def test_planted_tastes_are_found(tiny, tiny_split):
     assert by_genre.low > recent.high
 
 
-def test_mixture_has_parts_of_one_scale():
+def test_each_part_of_a_mixture_has_unit_rows():
     rng = np.random.default_rng(0)
     text, colla, ssl = (rng.normal(size=(300, d)) * s for d, s in ((200, 50), (16, 0.01), (8, 3)))
     mixed = mix(text, colla, ssl)
-    assert mixed.shape == (300, 128 + 16 + 8)
+    assert mixed.shape == (300, 200 + 16 + 8)
     assert mixed.dtype == np.float32
-    for part in np.split(mixed, [128, 144], axis=1):
-        assert np.linalg.norm(part, axis=1).max() == pytest.approx(1, abs=1e-5)
+    for part in np.split(mixed, [200, 216], axis=1):
+        assert np.linalg.norm(part, axis=1) == pytest.approx(np.ones(300), abs=1e-6)
+
+
+def test_the_released_code_divides_by_the_largest_norm():
+    x = np.random.default_rng(0).normal(size=(30, 5))
+    lengths = np.linalg.norm(scaled(x), axis=1)
+    assert lengths == pytest.approx(np.linalg.norm(x, axis=1) / np.linalg.norm(x, axis=1).max())
     assert np.linalg.norm(scaled(np.zeros((2, 2)))) == 0
 
 
@@ -143,7 +149,7 @@ def test_k_must_be_positive(tiny_split, embedding, k):
 def test_wrong_matrix_and_unknown_kind(tiny_split, embedding):
     with pytest.raises(rr.InputError, match="has 79 rows; tiny has 80 items"):
         rr.retrieve(tiny_split.test, embedding[:-1])
-    with pytest.raises(rr.InputError, match="'mix9'; it must be one of: title, text"):
+    with pytest.raises(rr.InputError, match="'mix9'; it must be one of: title, description"):
         represent("mix9", embedding, embedding, embedding, embedding)
 
 

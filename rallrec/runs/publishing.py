@@ -20,6 +20,7 @@ from ..infra.reproducible import hardware
 from ..llm.base import LanguageModel, adapter_digest
 from ..llm.weights import fingerprint
 from ..pipeline import Study
+from ..readers.adapter import listed_path, read_listed
 from ..readers.conventional import MODELS
 from ..representations.text import MAX_NEW_TOKENS, describe, description_prompt, plain
 from ..version import VERSION
@@ -58,7 +59,7 @@ def publish(dataset: str, llm_name: str, profile_name: str, seed: int, reader: s
     place = of.place(data.hash)
     formats = write_answers(place, llm.cache, folder)
     steps = write_trainings(place, default_cache(), folder)
-    trained = study.adapter
+    trained = study.adapter_of()
     if trained.trained_on == dataset and trained.folder != folder / "adapter":
         shutil.rmtree(folder / "adapter", ignore_errors=True)
         shutil.copytree(trained.folder, folder / "adapter")
@@ -217,9 +218,9 @@ def list_adapters(place: str, folder: Path) -> None:
     By the key of all that an adapter is made of (the name of its folder in the data folder): the ``digest`` that its
     answers are kept under, and the ``inputs`` and the ``curve`` of its training.
     """
-    path = folder / "adapters.json"
-    published = {adapter_digest(weights.parent) for weights in published_dir().glob(f"*/adapter/{ADAPTER}")}
-    listed = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    path = listed_path(folder.name)
+    published = {adapter_digest(weights.parent) for weights in published_dir().glob(f"*/adapter*/{ADAPTER}")}
+    listed = read_listed(folder.name)
     records = [record_path(place, n) for n in NOTEBOOKS]
     files = [json.loads(r.read_text(encoding="utf-8"))["files"] for r in records if r.exists()]
     for used in {Path(file).parent for each in files for file in each if Path(file).name == ADAPTER}:
