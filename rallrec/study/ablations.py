@@ -34,6 +34,11 @@ FAST = {
     **{model: METHOD.read_by(model) for model in MODELS},
     **TREES,
 }
+# of the ratings that BookCrossing's users gave themselves
+EXPLICIT = {
+    label: FAST[label]
+    for label in ("user's mean rating", "item's mean rating", *VOTES, "LightGBM, RALLRec", "DeepFM", "DIN")
+}
 RALLREC = "LLM, RALLRec"
 LEARNED = "LLM, learned reranker (ours)"
 LLM = {
