@@ -169,19 +169,8 @@ def test_a_model_that_is_not_here_is_not_fetched_for_a_plan():
     assert "a GPU, of 24 GiB or more for 8 billion parameters" in said
 
 
-def test_another_processor_may_ask_the_llm_more_than_is_published(monkeypatch):
-    """The learned reranker's prompts hang on last bits."""
-    monkeypatch.setattr(plans, "hardware", lambda: "Another Processor, 4 cores")
-    said = plan([Parameters("ml-100k")])
-    assert re.search(r"05_recommendation .*LLM: up to 2,500 answers, if Another Processor rounds otherwise than", said)
-    assert re.search(r"06_ablations .*LLM: up to 100 answers", said)
-    assert len(re.findall("up to", said)) == 2
-
-
-def test_data_that_are_not_here_are_not_fetched_for_a_plan(monkeypatch):
+def test_data_that_are_not_here_are_not_fetched_for_a_plan():
     """Of the reference data it is known what a run takes: the LLM's answers come with the repository."""
-    made = read_metrics("ml-100k", ROOT)["notebooks"]["05_recommendation"]["made"]
-    monkeypatch.setattr(plans, "hardware", lambda: made["hardware"])
     said = plan([Parameters("ml-100k")])
     assert re.search(r"ml-100k/05_recommendation +\d+ (s|min) +raw files are to be fetched\n", said)
     assert "?" not in said

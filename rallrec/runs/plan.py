@@ -13,7 +13,6 @@ from ..data.loading import DATASETS, is_local, missing_files
 from ..data.split import Split, split
 from ..extensions import load_extra, rows
 from ..infra.files import ROOT, fresh
-from ..infra.reproducible import hardware
 from ..llm.base import LanguageModel
 from ..llm.local import LocalModel
 from ..llm.opening import language_model
@@ -143,7 +142,7 @@ class DataSetPlan:
 
     def work(self, notebook: str) -> list[Work]:
         """What a notebook has to do, without what the cache holds."""
-        todo = [Work("", self._beside_the_llm(notebook)), *self._rounded_otherwise(notebook)]
+        todo = [Work("", self._beside_the_llm(notebook))]
         if self.is_published and (self.now is None or self.llm is None or self.reader is None):
             return todo  # its answers come with the repository
         if self.now is None:
@@ -224,18 +223,6 @@ class DataSetPlan:
         most = "" if log.exists() else "at most "  # of a run that was interrupted some are in the cache
         work = self._of_the_reader("answers Yes or No", n, "answer")
         return work and replace(work, what=most + work.what)
-
-    def _rounded_otherwise(self, notebook: str) -> list[Work]:
-        """What may be asked beside the published answers: the learned reranker's trees hang on last bits."""
-        n = {NOTEBOOKS[4]: self.size.llm_samples + self.size.valid_samples, NOTEBOOKS[5]: self.size.ablation_samples}
-        if not self.is_published or notebook not in n or asked_path(self.place, notebook).exists():
-            return []
-        made = read_metrics(self.place, ROOT).get("notebooks", {}).get(notebook, {}).get("made")
-        here = hardware().split(",")[0]
-        if made is None or (theirs := made["hardware"].split(",")[0]) == here:
-            return []
-        seconds = self.timed_reader.answer * n[notebook] if self.now and self.timed_reader else None
-        return [Work(f"up to {n[notebook]:,} answers, if {here} rounds otherwise than {theirs} did for us", seconds)]
 
     def _asks_anew(self, notebook: str) -> bool:
         """Whether something changed that prompts depend on."""
