@@ -23,7 +23,7 @@ _FROM = {
     "readers.vote": ("vote",),
     "representations.alignment": ("align",),
     "representations.lightgcn": ("lightgcn",),
-    "representations.mixture": ("mix", "represent"),
+    "representations.mixture": ("mix", "represent", "text"),
     "representations.text": ("describe", "plain"),
     "retrieval.retrieve": ("Representation", "Shown", "retrieve"),
     "retrieval.selectors": ("rerank", "select"),

@@ -204,7 +204,7 @@ def _study(args):
 
 
 def _adapter(args) -> None:
-    trained = _study(args).adapter
+    trained = _study(args).adapter_of()
     for step, train, valid in zip(trained.curve.step, trained.curve.train, trained.curve.valid, strict=True):
         print(f"step {step:>5}: loss {train:.4f}, on validation {valid:.4f}")
     print(trained.folder)

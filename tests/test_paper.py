@@ -1,5 +1,6 @@
 """What the papers report, and tables that show it beside ours."""
 
+import doctest
 import re
 import tomllib
 
@@ -192,3 +193,9 @@ def test_a_table_of_deviations(tiny_split, llm):
 )
 def test_the_size_that_a_models_name_says(name, size):
     assert deviations.size_of(name) == pytest.approx(size, nan_ok=True)
+
+
+@pytest.mark.parametrize("module", [paper, deviations])
+def test_examples_run(module):
+    assert doctest.testmod(module).attempted > 0
+    assert doctest.testmod(module).failed == 0

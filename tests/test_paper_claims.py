@@ -214,8 +214,18 @@ def test_the_figure_of_the_claims(predictions, dataset):
     results = {(claim, LLM): (samples, good, similar) for claim in CLAIMS[:3]}
     results[CLAIMS[4], VOTE] = samples, good, good
     figures.use_style()
-    (ax,) = paper_figures.claims(judge(CLAIMS, dataset, results), dataset).axes
+    table = judge(CLAIMS, dataset, results)
+    (ax,) = paper_figures.claims(table.assign(dataset=dataset, read_by=table.reader)).axes
     figures.plt.close("all")
     labels = [label.get_text() for label in ax.get_yticklabels()]
     assert labels[0] == "1. LLM-based beats ID-based"
     assert [label for label in labels if label in {c.compared for c in CLAIMS}] == [c.compared for c in CLAIMS]
+
+
+def test_no_interval_lies_beyond_the_figure(predictions):
+    samples = predictions[0]
+    table = judge(CLAIMS, "tiny", {(CLAIMS[1], LLM): (samples, samples.liked * 1.0, 1 - samples.liked)})
+    (ax,) = paper_figures.claims(table.assign(dataset="tiny", read_by=table.reader)).axes
+    figures.plt.close("all")
+    assert table.difference.max() == 1
+    assert ax.get_xlim()[1] > 1

@@ -1,6 +1,7 @@
 """What a plan says before a run: counted, timed, or said not to be known."""
 
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -59,19 +60,36 @@ def test_what_the_cache_lacks_is_counted(small):
     assert work(small, "02_text_embeddings") == {}
 
 
-def test_answers_reasons_and_the_adapter(small):
+def test_answers_reasons_and_the_adapter(small, monkeypatch):
+    """Of rows that ask the same, and of a combination's reader, an answer is counted once."""
+    recent, retrieved = rr.Choice(selector="recent", reader="llm"), rr.Choice(reader="llm")
+    longer, elsewhere = rr.Choice(k=7, reader="llm"), rr.Choice("colla", "high", "llm")
+    untrained = rr.Choice(reader="llm, no augmentation")  # its adapter is not here, and the profile trains none
+    one = ([recent, recent.read_by("llm + lightgbm"), retrieved, rr.Choice(), untrained], [retrieved, longer])
+    monkeypatch.setattr(plans, "WITH_LLM", {"05_recommendation": one, "06_ablations": ([recent, elsewhere], [longer])})
+    small.size = replace(small.size, tunings=("paper",))
     s, test, valid = small.size, small.split.test, small.split.valid
-    answers = (
-        4 * min(s.llm_samples, len(test)) + min(s.valid_samples, len(valid)) + 10 * min(s.study_samples, len(valid))
-    )
-    told = work(small, "05_recommendation")
-    assert told == {
+    studied = len(plans.ablations.prompt_study(s.llm_k)) * min(s.study_samples, len(valid))
+    answers = 2 * min(s.llm_samples, len(test)) + s.ablation_samples + min(s.valid_samples, len(valid)) + studied
+    assert work(small, "05_recommendation") == {
         f"{s.adapter['sequences']} prompts to train an adapter on": pytest.approx(2.0 * 4 * s.adapter["sequences"]),
         f"at most {answers} answers Yes or No": 2.0 * answers,
-        "16 answers with reasons": 3.0 * 16,
+        "24 answers with reasons": 3.0 * 24,
     }
-    n = 15 * s.ablation_samples
+    n = min(s.llm_samples, len(test))  # the others are asked in notebook 05
     assert work(small, "06_ablations") == {f"at most {n} answers Yes or No": 2.0 * n}
+
+
+def test_adapters_that_are_known_need_no_training(small, monkeypatch):
+    n = small.size.adapter["sequences"]
+    small.size = replace(small.size, tunings=("paper", "recent", "ours"))
+    (trained,) = (w.what for w in [small._adapters("05_recommendation")])
+    assert trained == f"{3 * n} prompts to train an adapter on"
+    monkeypatch.setattr(plans.Study, "known_adapter", lambda self, tuning: tuning == "recent")
+    monkeypatch.setattr(plans.Study, "adapter_at_hand", lambda self, tuning: tuning == "ours")
+    assert small._adapters("05_recommendation").what == f"{n} prompts to train an adapter on"
+    monkeypatch.setattr(plans.Study, "adapter_at_hand", lambda self, tuning: True)
+    assert small._adapters("05_recommendation") is None
 
 
 def test_what_was_asked_before_is_looked_up(small, monkeypatch):
@@ -83,7 +101,7 @@ def test_what_was_asked_before_is_looked_up(small, monkeypatch):
     small.stale["06_ablations"] = "the code changed: rallrec.readers.vote, vote"
     assert work(small, "06_ablations") == {"2 answers Yes or No": 4.0}
     small.stale["06_ablations"] = "the data changed"
-    assert list(work(small, "06_ablations")) == [f"{15 * small.size.ablation_samples} answers Yes or No"]
+    assert list(work(small, "06_ablations")) == [f"{small._rows('06_ablations')} answers Yes or No"]
 
 
 def test_trainings_take_as_long_as_ours_of_as_many_ratings(monkeypatch):
@@ -117,25 +135,19 @@ def test_the_time_of_a_text_is_measured_here(tiny_split, llm, monkeypatch):
     assert len(asked) == plans.TRIED  # measured once
 
 
-def test_a_reader_has_lines_of_its_own(monkeypatch):
-    monkeypatch.setattr(plans, "Study", lambda *a, **k: SimpleNamespace(adapter_at_hand=None))
+def test_a_reader_has_lines_of_its_own():
     said = plan([Parameters("tiny", **TINY, reader="gemma3-270m")])
     assert "To run, with the LLM tiny-random and the reader gemma3-270m and the profile smoke:" in said
     places = re.findall(r"^  (\S+)/0\d_", said, flags=re.M)
     assert places == ["tiny+tiny-random+smoke"] * 4 + ["tiny+tiny-random+smoke+reads-gemma3-270m"] * 2
     assert "The LLM gemma3-270m is not here yet: it is fetched first." in said
     assert "Where that can't be done" not in said  # nothing is published for it
-    assert re.search(r"05_recommendation +\? +not run here yet; LLM: 18 prompts to train an adapter on, at most", said)
+    assert re.search(r"05_recommendation .*\? +not run here yet; LLM: 72 prompts to train an adapter on, at most", said)
 
 
-def test_an_adapter_is_looked_for_on_the_reader(small, monkeypatch):
-    asked = []
-    monkeypatch.setattr(plans, "Study", lambda *a, **k: asked.append(k) or SimpleNamespace(adapter_at_hand=True))
-    assert small._adapter("05_recommendation") is None
-    small.of = Parameters("tiny", **TINY, reader="gemma3-270m")
-    small.reader = small.llm
-    assert small._adapter("05_recommendation") is None
-    assert asked == [{}, {"reader": small.llm}]
+def test_an_adapter_is_looked_for_on_the_reader():
+    of = DataSetPlan(Parameters("tiny", **TINY, reader="gemma3-270m"))
+    assert (of.study.llm.name, of.study.reader.name) == ("tiny-random", "gemma3-270m")
 
 
 def test_published_answers_do_without_their_model(monkeypatch):
@@ -165,7 +177,7 @@ def test_a_model_that_is_not_here_is_not_fetched_for_a_plan():
     said = plan([Parameters("tiny", llm="meta-llama/Llama-3.1-8B-Instruct", profile="full")])
     assert "The LLM meta-llama/Llama-3.1-8B-Instruct is not here yet: it is fetched first." in said
     assert "Together how long is not known" in said
-    assert "8,192 prompts to train an adapter on" in said
+    assert re.search(r"05_recommendation .*LLM: [\d,]+ prompts to train an adapter on", said)
     assert "a GPU, of 24 GiB or more for 8 billion parameters" in said
 
 

@@ -37,7 +37,7 @@ PLACE = "tiny+tiny-random+smoke"
 CHOICES = (
     rr.Choice(selector="recent", reader="llm"),
     rr.Choice(selector="learned", reader="llm"),
-    rr.Choice("mix3", "high", "llm"),
+    rr.Choice("mixture, principal components", "high", "llm"),
 )
 
 
@@ -167,7 +167,15 @@ def test_adapters_whose_weights_stay_here_are_listed(folder, tiny_split):
     assert study.llm.adapted(trained).weights == f"{study.llm.weights}+{entry['digest']}"
     assert entry["inputs"]["data"] == tiny_split.data.hash
     assert len(entry["curve"]["valid"]) == len(study.adapter_of().curve.valid)
+    answers = study.predict(CHOICES[0])
+    shutil.copytree(trained, made / "elsewhere")
+    shutil.rmtree(trained)  # in a fresh clone its answers do
+    there = study_of(tiny_split, folder)
+    assert not there.adapter_at_hand()
+    assert there.predict(CHOICES[0]) == pytest.approx(answers)
+    assert not there.adapted().at_hand
     (made / "adapters.json").unlink()
+    (made / "elsewhere").rename(trained)
     shutil.copytree(trained, made / "adapter")
     publishing.list_adapters(PLACE, made)
     assert not (made / "adapters.json").exists()

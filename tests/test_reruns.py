@@ -17,6 +17,8 @@ from rallrec.infra.files import ROOT, data_dir
 from rallrec.llm.local import LocalModel
 from rallrec.runs import place, runner, stale
 from rallrec.runs.place import Parameters, reference, reference_path, short
+from rallrec.runs.publishing import record_reference
+from rallrec.runs.reporting import compare
 from rallrec.runs.run import NOTEBOOKS, read_metrics
 from rallrec.runs.stale import Now
 from rallrec.runs.tracing import pieces
@@ -164,7 +166,7 @@ def test_what_changed_is_run_again_and_nothing_else(own, first_only, monkeypatch
         ("rallrec.representations.text:", "the code changed: rallrec.representations.text"),
         ("rallrec.readers.vote:vote", None),
         ("rallrec.data.own:own_data", None),  # shows in the data's hash
-        ("rallrec.runs.overview:said", None),
+        ("rallrec.runs.side_by_side:said", None),
     ):
         assert name in code, name
         now = Now(of)
@@ -314,6 +316,29 @@ def test_each_reader_has_recorded_values_of_its_own(tmp_path, monkeypatch):
     assert reference("ml-100k") == reference("ml-100k+seed1+reads-gemma3-270m") == reference("ml-100k+seed1") == {}
 
 
+def test_values_of_one_reader_are_not_compared_with_anothers(tmp_path, monkeypatch):
+    """Until its own are recorded there is nothing to compare."""
+    monkeypatch.setattr(place, "published_dir", lambda: tmp_path / "published")
+    monkeypatch.setenv("RALLREC_OUTPUT", str(tmp_path))
+    settings = dict(data_hash="h", llm="tiny-random", profile="smoke", seed=0, other_parameters={})
+    for name, reader, value in (("tiny", {}, 1), ("tiny+reads-other", {"reader": "other"}, 2)):
+        (tmp_path / "papermill_runs" / name).mkdir(parents=True)
+        notebooks = {LAST: dict(values={"n": value}, made={})}
+        metrics = dict(settings, dataset="tiny", **reader, notebooks=notebooks)
+        (tmp_path / "papermill_runs" / name / "metrics.json").write_text(json.dumps(metrics))
+    (tmp_path / "published" / "tiny").mkdir(parents=True)
+    record_reference("tiny")
+    assert compare("tiny")[1]
+    said, good = compare("tiny+reads-other")
+    assert good
+    assert "recorded for other settings, so nothing to compare: reader other (recorded: None)" in said
+    path = record_reference("tiny+reads-other")
+    assert path.name == "reference-other.json"
+    assert json.loads(path.read_text())["settings"]["reader"] == "other"
+    for name in ("tiny", "tiny+reads-other"):
+        assert f"{name}: 1 of 1 recorded values reproduced" in compare(name)[0]
+
+
 def test_notebooks_that_ask_no_reader_are_run_once_for_all_readers(own, monkeypatch, capsys):
     ran = []
     monkeypatch.setattr(
@@ -383,7 +408,7 @@ def test_what_a_run_was_made_by_is_told_with_it(own, monkeypatch):
         (staging / name).write_text(content)
     runner._put_in_place(staging, LAST, Now(of), "", 1.0)
     made = read_metrics(of.place())
-    assert (made["llm"], made["other_parameters"]) == ("tiny-random", {"READER": "gemma3-270m"})
+    assert (made["llm"], made["reader"], made["other_parameters"]) == ("tiny-random", "gemma3-270m", {})
     assert read_metrics(Parameters(str(own), **TINY).place()) == {}
 
 

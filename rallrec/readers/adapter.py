@@ -147,7 +147,7 @@ def read_listed(dataset: str) -> dict[str, dict]:
     """What ``adapters.json`` of a data set lists: the ``digest``, the ``inputs`` and the ``curve`` of each."""
     path = listed_path(dataset)
     try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return json.loads(noted(path).read_text(encoding="utf-8")) if path.exists() else {}
     except ValueError as e:
         raise InputError(f"{path} is damaged ({e}); `git checkout {path}` brings it back") from e
 

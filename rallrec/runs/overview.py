@@ -103,12 +103,13 @@ def made_by(place: str) -> pd.DataFrame:
 
 
 def write_comparisons(comparisons: pd.DataFrame, folder: Path) -> None:
-    """A figure and a sentence for each of our comparisons: ``comparison-01.png`` …, ``comparisons_in_words.md``."""
+    """A figure and a line for each of our comparisons: ``comparison-01.png`` …, ``comparisons_in_words.md``."""
     lines = []
-    for number, (claim, rows) in enumerate(comparisons.groupby("row", sort=False), 1):
-        sentence = said(rows.set_index("dataset")["verdict"])
+    for number, (claim, rows) in enumerate(comparisons.groupby("claim", sort=False), 1):
+        by_who = [(who, of.set_index("dataset")["verdict"]) for who, of in rows.groupby("read_by", sort=False)]
+        sentence = ". ".join(f"{who}: {said(verdicts)}" if who else said(verdicts) for who, verdicts in by_who)
         told = textwrap.fill(sentence, 76, break_on_hyphens=False)
-        parts = in_lines(rows)
+        parts = in_lines(rows.assign(dataset=list(map(labelled, rows["dataset"], rows["read_by"]))))
         figure = figures.forest(parts, "difference", "difference of AUC", "dataset", "verdict", 0, figures.VERDICTS)
         more = parts["dataset"].str.count("\n").sum() + max(0, told.count("\n") - 1) + 2 * max(0, 3 - len(rows))
         figure.axes[0].set_title(f"{claim}:\n{told}", fontsize="small")

@@ -24,18 +24,15 @@ COLORS = {REPLICATES: "C2", INCONCLUSIVE: "0.55", CONTRADICTS: "C3", IDENTICAL: 
 LINE, READ = 0.19, 0.13  # inches of a line of text, and of each reader's interval
 
 
-def claims(table: pd.DataFrame, dataset: str = "") -> Figure:
+def claims(table: pd.DataFrame) -> Figure:
     """The claims: a row a comparison, a panel a data set; the paper's difference across every reader's interval.
 
     The axis is linear up to ± 0.02 and logarithmic beyond, since differences of 0.0003 and of 0.2 stand side by side.
     Comparisons that are ours, not the paper's, are in italics.
 
     Args:
-        table: of `study.claims.judge`; of several data sets and readers with the columns ``dataset`` and ``read_by``
-            (the name of an LLM, or ``vote``). dataset: of a table without these columns.
+        table: of `study.claims.judge`, with the columns ``dataset`` and ``read_by`` (the name of an LLM, or ``vote``).
     """
-    if dataset:
-        table = table.assign(dataset=dataset, read_by=table["reader"])
     datasets = list(dict.fromkeys(table["dataset"]))
     readers = sorted(dict.fromkeys(table["read_by"]), key=lambda name: name == VOTE)
     labels, spans, tops, y = [], {}, [], 0.0
@@ -49,9 +46,12 @@ def claims(table: pd.DataFrame, dataset: str = "") -> Figure:
             spans[number, row.compared] = y, y + max(LINE, READ * len(readers)) + 0.05
             labels.append((np.mean(spans[number, row.compared]), row.compared, "normal", _style(row.of_paper)))
             y = spans[number, row.compared][1]
+    shown = table[["paper", "difference", "difference_low", "difference_high"]].abs().max(axis=None)
+    widest = max(0.3, 1.1 * np.nan_to_num(shown))
     figure, axes = plt.subplots(1, len(datasets), figsize=(WIDE, y + 1.2), sharey=True, squeeze=False)
     for ax, dataset in zip(axes[0], datasets, strict=True):
         _claims_of(ax, table[table["dataset"] == dataset], readers, spans)
+        ax.set_xlim(-widest, widest)
         for top in tops[1:]:
             ax.axhline(top, color="0.85", lw=0.6)
     first = axes[0][0]
@@ -94,7 +94,6 @@ def _claims_of(ax: Axes, part: pd.DataFrame, readers: list[str], spans: dict) ->
     ax.set_title(_heading(part["dataset"].iloc[0] + of, others), fontsize="small", loc="center")
     ax.axvline(0, color="0.4", lw=0.8)
     ax.set_xscale("symlog", linthresh=0.02, linscale=1)
-    ax.set_xlim(-0.3, 0.3)
     ax.set_xticks([-0.1, -0.02, 0, 0.02, 0.1], ["−.1", "−.02", "0", ".02", ".1"], fontsize="x-small")
     ax.xaxis.set_minor_locator(mpl.ticker.NullLocator())
     ax.set_xlabel("difference of AUC", fontsize="small")

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
@@ -17,12 +17,14 @@ from ..llm.base import LanguageModel
 from ..llm.local import LocalModel
 from ..llm.opening import language_model
 from ..llm.weights import PACKAGED, fingerprint, is_hub_id
-from ..pipeline import Study
+from ..pipeline import Choice, Study
 from ..profiles import profile
+from ..readers.base import READERS
+from ..readers.named import LLM, Together
 from ..readers.prompts import build
 from ..representations.text import MAX_NEW_TOKENS, describe, description_prompt, plain
 from ..retrieval.selectors import select
-from ..study import ablations
+from ..study import ablations, claims, experiments
 from .place import Parameters, reference
 from .run import NOTEBOOKS, read_metrics
 from .runner import asked_path
@@ -30,8 +32,7 @@ from .stale import Now
 
 MEMORY_GIB = 5
 DISK_GIB = 3  # environment 1.9, model 0.65, the rest small
-PROMPTS_STUDIED = 10  # ways of asking that notebook 05 compares
-ASKED_AGAIN = 5  # rows of notebook 06 with the LLM under other protocols, beside its ablations
+REASONED = 3  # prompts that ask for reasons: see `reasons.ask`
 PASSES = 4  # passes over a prompt that training on it costs: forward, backward (two), and its share of the checks
 TRIED = 16  # texts that are timed
 
@@ -84,6 +85,40 @@ def _seconds(ask: Callable, texts: list[str]) -> float:
 
 
 _opened = cache(language_model)  # the same for all data sets
+
+# Rows that the reader is asked for, by notebook: those on `Profile.llm_samples`, and those on `ablation_samples`, which
+# are among them.
+WITH_LLM = {
+    NOTEBOOKS[4]: (
+        [
+            *ablations.ASKED.values(),
+            *experiments.TABLE_1.values(),
+            *experiments.BESIDE_TABLE_1.values(),
+            *experiments.TABLE_3.values(),
+            *experiments.BESIDE_TABLE_3.values(),
+            *experiments.TABLE_4.values(),
+        ],
+        [*experiments.FIGURE_4.values(), *(side for c in claims.CLAIMS if c.number == 10 for side in c.llm)],
+    ),
+    NOTEBOOKS[5]: (
+        [*experiments.TABLE_4.values()],
+        [*experiments.FIGURE_3.values(), *(choice.read_by("llm") for choice in ablations.IN_ORDER.values())],
+    ),
+}
+
+
+def _of_llms(choices: Iterable[Choice]) -> dict[Choice, bool]:
+    """The choices that an LLM reads, by its own name, once each; of each, whether it is combined with another reader.
+
+    Those that are combined are read on validation samples, too.
+    """
+    found: dict[Choice, bool] = {}
+    for choice in choices:
+        reader = READERS[choice.reader]
+        names = reader.names if isinstance(reader, Together) else [choice.reader]
+        for alone in (choice.read_by(name) for name in names if isinstance(READERS[name], LLM)):
+            found[alone] = found.get(alone, False) or isinstance(reader, Together)
+    return found
 
 
 def _open(name: str) -> LanguageModel | None:
@@ -150,7 +185,7 @@ class DataSetPlan:
         asks = {
             NOTEBOOKS[0]: [self._descriptions],
             NOTEBOOKS[1]: [self._embeddings],
-            NOTEBOOKS[4]: [self._adapter, self._answers, self._reasons],
+            NOTEBOOKS[4]: [self._adapters, self._answers, self._reasons],
             NOTEBOOKS[5]: [self._answers],
         }
         return todo + [work for ask in asks.get(notebook, ()) if (work := ask(notebook))]
@@ -196,18 +231,22 @@ class DataSetPlan:
             "embeddings", self._missing("embed", texts) + (0 if described else data.n_items), "embedding"
         )
 
-    def _adapter(self, _) -> Work | None:
-        """The training of the adapter, as so many passes over prompts."""
-        s = self.size.adapter
-        reads = {"reader": self.reader} if self.of.reader else {}
-        if self.llm and self.reader and Study(self.split, self.llm, self.size, self.of.seed, **reads).adapter_at_hand():
+    @cached_property
+    def study(self) -> Study | None:
+        """None where an LLM has to be downloaded to be opened."""
+        if self.llm is None or self.reader is None:
             return None
+        return Study(self.split, self.llm, self.size, self.of.seed, self.reader)
+
+    def _adapters(self, _) -> Work | None:
+        """The training of adapters, as so many passes over prompts."""
+        s, study = self.size.adapter, self.study
+        n = sum(not (study and (study.adapter_at_hand(t) or study.known_adapter(t))) for t in self.size.tunings)
         cost = PASSES * s["k"] / self.size.llm_k
-        return self._of_the_reader("prompts to train an adapter on", s["sequences"], "answer", cost)
+        return self._of_the_reader("prompts to train an adapter on", n * s["sequences"], "answer", cost)
 
     def _answers(self, notebook: str) -> Work | None:
         """Prompts of which the reader says Yes or No: those of the last run that the cache lacks, else all."""
-        size, n_test, n_valid = self.size, len(self.split.test), len(self.split.valid)
         log = asked_path(self.place, notebook)
         if log.exists() and self.reader and not self._asks_anew(notebook):
             asked = [line.split() for line in log.read_text("ascii").splitlines()]
@@ -215,14 +254,29 @@ class DataSetPlan:
             n = sum(answer is None for answer in self.reader.cache.get(keys))
         elif self.is_published:
             n = 0
-        elif notebook == NOTEBOOKS[4]:
-            n = (len(ablations.LLM) + len(rows("asked"))) * min(size.llm_samples, n_test)
-            n += min(size.valid_samples, n_valid) + PROMPTS_STUDIED * min(size.study_samples, n_valid)
         else:
-            n = (len(ablations.PARTS) + 1 + ASKED_AGAIN + len(rows("asked"))) * min(size.ablation_samples, n_test)
+            n = self._rows(notebook)
         most = "" if log.exists() else "at most "  # of a run that was interrupted some are in the cache
         work = self._of_the_reader("answers Yes or No", n, "answer")
         return work and replace(work, what=most + work.what)
+
+    def _rows(self, notebook: str) -> int:
+        """Prompts of a notebook's rows, without those that notebook 05 has asked before."""
+        size, n_test, n_valid = self.size, len(self.split.test), len(self.split.valid)
+        whole, few = self._choices(notebook)
+        whole_before, few_before = ({}, {}) if notebook == NOTEBOOKS[4] else self._choices(NOTEBOOKS[4])
+        n = len(set(whole) - set(whole_before)) * min(size.llm_samples, n_test)
+        n += len(set(few) - {*whole, *whole_before, *few_before}) * min(size.ablation_samples, n_test)
+        if notebook == NOTEBOOKS[4]:
+            n += sum(whole.values()) * min(size.valid_samples, n_valid)
+            n += len(ablations.prompt_study(size.llm_k)) * min(size.study_samples, n_valid)
+        return n
+
+    def _choices(self, notebook: str) -> list[dict[Choice, bool]]:
+        """Both parts of `WITH_LLM`, as `_of_llms` gives them: with the user's rows, without what is not trained."""
+        whole, few = WITH_LLM[notebook]
+        parts = [_of_llms(part) for part in ([*whole, *rows("asked").values()], few)]
+        return [{c: v for c, v in p.items() if not self.study or self.study.affordable({"": c})} for p in parts]
 
     def _asks_anew(self, notebook: str) -> bool:
         """Whether something changed that prompts depend on."""
@@ -233,9 +287,8 @@ class DataSetPlan:
         log = asked_path(self.place, notebook)
         if self.is_published or (log.exists() and not self._asks_anew(notebook)):
             return None
-        # of the last items, of the retrieved ones, and with the tuned LLM's answer told
-        n = 3 * min(self.size.reason_samples, len(self.split.test)) * self.size.reason_answers
-        return self._of_the_reader("answers with reasons", n, "description")
+        n = REASONED * min(self.size.reason_samples, len(self.split.test)) * self.size.reason_answers
+        return self._of_the_llm("answers with reasons", n, "description")
 
 
 def _work_of(timed: Timed | None, what: str, n: int, kind: str, times: float = 1) -> Work | None:
@@ -268,9 +321,10 @@ def plan(of: list[Parameters], named: bool = True) -> str:
     plans = [DataSetPlan(*part) for part in parts.items()]
     left_out = [] if named else [f"  {name}: {mend}" for name, mend in missing_files().items()]
     said = [_work(plans)]
-    for name in dict.fromkeys(name for plan in plans if plan.stale and plan.now for name in plan.to_fetch):
+    fetching = [plan for plan in plans if plan.stale and plan.now and plan.to_fetch]
+    for name in dict.fromkeys(name for plan in fetching for name in plan.to_fetch):
         said.append(f"The LLM {name} is not here yet: it is fetched first.")
-    if any(plan.stale and plan.is_published and plan.to_fetch for plan in plans):
+    if any(plan.is_published for plan in fetching):
         said.append("Where that can't be done, the published answers are used, and none of them is asked anew.")
     if of[0].profile == "full":
         said.append(_gpu())

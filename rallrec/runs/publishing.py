@@ -20,7 +20,6 @@ from ..infra.reproducible import hardware
 from ..llm.base import LanguageModel, adapter_digest
 from ..llm.weights import fingerprint
 from ..pipeline import Study
-from ..readers.adapter import listed_path, read_listed
 from ..readers.conventional import MODELS
 from ..representations.text import MAX_NEW_TOKENS, describe, description_prompt, plain
 from ..version import VERSION
@@ -218,9 +217,9 @@ def list_adapters(place: str, folder: Path) -> None:
     By the key of all that an adapter is made of (the name of its folder in the data folder): the ``digest`` that its
     answers are kept under, and the ``inputs`` and the ``curve`` of its training.
     """
-    path = listed_path(folder.name)
+    path = folder / "adapters.json"
     published = {adapter_digest(weights.parent) for weights in published_dir().glob(f"*/adapter*/{ADAPTER}")}
-    listed = read_listed(folder.name)
+    listed = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     records = [record_path(place, n) for n in NOTEBOOKS]
     files = [json.loads(r.read_text(encoding="utf-8"))["files"] for r in records if r.exists()]
     for used in {Path(file).parent for each in files for file in each if Path(file).name == ADAPTER}:
@@ -291,7 +290,8 @@ def record_reference(dataset: str) -> Path:
     metrics = read_metrics(dataset)
     if not metrics:
         raise InputError(f"{dataset} has no metrics.json; run `make all DATASETS={dataset}` first")
-    settings = {k: metrics[k] for k in ("data_hash", "llm", "profile", "seed", "other_parameters")}
+    named = ("data_hash", "llm", "reader", "profile", "seed", "other_parameters")
+    settings = {k: metrics[k] for k in named if k in metrics}
     values = {k: [v, tolerance(k, v)] for k, v in values_of(metrics).items()}
     reference_path(dataset).write_text(
         json.dumps(dict(settings=settings, values=values), indent=1) + "\n", encoding="utf-8"

@@ -31,9 +31,10 @@ def compare(place: str) -> tuple[str, bool]:
     recorded = reference(place) or reference(dataset)
     if not recorded:
         return f"{place}: no values are recorded for {dataset}, so nothing to compare.\n{where}", True
-    differing = [k for k, v in recorded["settings"].items() if metrics[k] != v]
+    settings = {"reader": None} | recorded["settings"]
+    differing = [k for k, v in settings.items() if metrics.get(k) != v]
     if differing:
-        said = ", ".join(f"{k} {metrics[k]} (recorded: {recorded['settings'][k]})" for k in differing)
+        said = ", ".join(f"{k} {metrics.get(k)} (recorded: {settings[k]})" for k in differing)
         return f"{place}: values are recorded for other settings, so nothing to compare: {said}.\n{where}", True
     obtained, rows, good = values_of(metrics), [], 0
     for name, (value, allowed) in recorded["values"].items():

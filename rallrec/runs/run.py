@@ -158,7 +158,7 @@ class Run:
         if self._staging:
             write_json(self._staging / "metrics.json", self._values)
             write_json(self._staging / "seconds.json", self._seconds)
-            models = [] if study is None else [study.llm, getattr(study, "reader", None) or study.llm]
+            models = [] if study is None else [study.llm, study.reader]
             asked = {key: how for model in models for key, how in model.asked.items()}
             lines = [f"{key} {number_format} {verb}\n" for key, (number_format, verb) in asked.items()]
             (self._staging / "asked").write_text("".join(lines), encoding="ascii")

@@ -171,11 +171,12 @@ def _put_in_place(staging: Path, notebook: str, state: Now, extra: str, seconds:
             shutil.copyfile(staging / "asked", part)  # not moved: the data folder may be on another disk
             os.replace(part, asked)
         metrics = read_metrics(place)
-        others = {"K": of.k, "EXTRA": extra, "READER": of.shown().get(of.reader, of.reader)}
+        others = {"K": of.k, "EXTRA": extra}
         head = dict(
             dataset=of.name,
             data_hash=state.data.hash,
             llm=of.shown().get(of.llm, of.llm),
+            **({"reader": of.shown().get(of.reader, of.reader)} if of.reader else {}),
             profile=of.profile,
             seed=of.seed,
             other_parameters={name: value for name, value in others.items() if value},

@@ -26,6 +26,7 @@ from .tracing import pieces
 
 OF_THE_LLM = ("RALLREC_DTYPE", "RALLREC_EMBEDDINGS", "RALLREC_ADAPTED", "RALLREC_TOP")
 ADAPTER = "adapter_model.safetensors"
+LISTED = "adapters.json"  # of adapters whose answers alone are published
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ class Now:
         """Which adapters could be taken: those trained on these data, and the published ones."""
         records = (data_dir() / ("adapters-fresh" if fresh() else "adapters")).glob("*/rallrec.json")
         of_the_data = [f.parent.name for f in records if self.data.hash in f.read_text(encoding="utf-8")]
-        published = [sha256_of(f) for f in sorted(published_dir().glob(f"*/adapter/{ADAPTER}"))]
+        folder = published_dir()
+        published = [sha256_of(f) for f in sorted([*folder.glob(f"*/adapter*/{ADAPTER}"), *folder.glob(f"*/{LISTED}")])]
         return key_of(trained=sorted(of_the_data), published=published)[:16]
 
     def why(self, notebook: str) -> str | None:
@@ -148,7 +150,7 @@ class Now:
         made = dict(
             seconds=round(seconds),
             inputs=self.inputs,
-            adapters=self.adapters if any(Path(file).name == ADAPTER for file in files) else "",
+            adapters=self.adapters if any(Path(file).name in (ADAPTER, LISTED) for file in files) else "",
             files=files,
             source=source,
             code={piece: self.code[piece] for piece in ran if piece in self.code},
