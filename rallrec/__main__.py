@@ -186,8 +186,15 @@ def _all(args) -> None:
 
 def _check(args) -> int:
     from .runs.reporting import finish
+    from .runs.retrained import retrained
 
-    return 0 if finish([parameters.place() for parameters in _parameters(args)]) else 1
+    asked = _parameters(args)
+    good = finish([parameters.place() for parameters in asked])
+    for said, same in map(retrained, asked):
+        if said:
+            print(said if same else f"{said}: NOT reproduced")
+        good &= same
+    return 0 if good else 1
 
 
 def _study(args):

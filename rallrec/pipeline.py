@@ -16,7 +16,7 @@ import pandas as pd
 from .data.loading import load
 from .data.split import Samples, Split, split
 from .evaluation.metrics import adjust, auc, results_table
-from .infra.cache import default_cache, noting
+from .infra.cache import Cache, default_cache, noting
 from .infra.errors import InputError, at_least, one_of, within
 from .llm.base import LanguageModel
 from .llm.known import known_adapter
@@ -321,9 +321,13 @@ class Study:
         """The learned reranker, fitted when it is first asked for."""
         if self.base is not None:
             return self.base.ranker
-        compared = {name: self.representation(name) for name in COMPARED}
         with noting(self._trained):
-            return learn_reranker(self.split, self.method, compared, self.size.llm_k, seed=self.seed)
+            return self.fit_ranker()
+
+    def fit_ranker(self, cache: Cache | None = None) -> LearnedReranker:
+        """The learned reranker out of a cache, or fitted; an empty cache has it fitted anew."""
+        compared = {name: self.representation(name) for name in COMPARED}
+        return learn_reranker(self.split, self.method, compared, self.size.llm_k, seed=self.seed, cache=cache)
 
     def retrieve(self, samples: Samples, items: Representation, k: int) -> Shown:
         """`retrieve.retrieve`; what it found for all test or validation samples is kept for any K."""

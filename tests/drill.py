@@ -63,12 +63,13 @@ NOTEBOOKS = ("05_recommendation", "06_ablations")  # those that ask the LLM to c
 class Copy:
     """A copy of the checkout's tracked files, with its own data folder, that runs with this Python."""
 
-    def __init__(self, folder: Path, dataset: str = "tiny", profile: str = "smoke", llm: str = "tiny-random"):
+    def __init__(self, folder: Path, dataset: str = "tiny", profile: str = "smoke", llm: str = "tiny-random", **others):
         self.folder = folder
-        self.places = [name + Parameters(name, llm, profile).suffix for name in dataset.split()]
+        self.places = [name + Parameters(name, llm, profile, **others).suffix for name in dataset.split()]
         subprocess.run(["git", "clone", "-qn", str(ROOT), str(folder)], check=True)
         subprocess.run(["git", "checkout", "-q", COMMIT], cwd=folder, check=True)
         self.settings = [f"--dataset={dataset}", f"--profile={profile}", f"--llm={llm}"]
+        self.settings += [f"--{name}={value}" for name, value in others.items()]
         self.variables = [f"PYTHON={sys.executable}", f"DATASETS={dataset}", f"PROFILE={profile}", f"LLM={llm}"]
         self.environment = os.environ | {"PYTHONPATH": str(folder)}
         for made in self.made():
@@ -344,8 +345,12 @@ def processors(folder: Path, *of: str) -> str:
     """Notebooks 05 and 06 here and without AVX, each from a fresh clone with what is published.
 
     Of data of which nothing is published, the second has what the first one publishes.
+
+    Args:
+        of: data set, profile, LLM, and the reader where it is another one.
     """
-    here, there = Copy(folder / "here", *of), Copy(folder / "there", *of)
+    of, others = of[:3], {"reader": of[3]} if of[3:] else {}
+    here, there = Copy(folder / "here", *of, **others), Copy(folder / "there", *of, **others)
     dataset = here.settings[0].partition("=")[2]
     for copy, environment in ((here, {}), (there, NO_AVX)):
         copy.watch()
@@ -360,16 +365,18 @@ def processors(folder: Path, *of: str) -> str:
         said.append(f"{name}: {len(first):,} things asked or trained; {len(first ^ second)} of them differ")
         assert first == second, "\n".join([*said, *sorted(first ^ second)][:20])
     assert not there.paid(), "\n".join(said)
-    values = [values_of(json.loads((c.made()[0] / "metrics.json").read_text("utf-8"))) for c in (here, there)]
-    apart = {name: abs(value - values[1][name]) for name, value in values[0].items() if value != values[1][name]}
-    said.append(f"{len(values[0])} values: {len(apart)} differ, by {max(apart.values(), default=0):.1g} at most")
-    recorded = there.folder / "published" / dataset / "reference.json"
-    for name, (value, room) in json.loads(recorded.read_text("utf-8"))["values"].items() if recorded.exists() else ():
-        if name in values[1] and abs(values[1][name] - value) > room:
-            said.append(f"{name}: {values[1][name]}, recorded {value}")
     outputs = [copy.outputs() for copy in (here, there)]
     kinds = Counter(Path(name).suffix for name, digest in outputs[0].items() if outputs[1].get(name) != digest)
-    return "\n".join([*said, f"of {len(outputs[0])} outputs {kinds.total()} differ in some byte: {dict(kinds)}"])
+    said.append(f"of {len(outputs[0])} outputs {kinds.total()} differ in some byte: {dict(kinds)}")
+    one, other = (values_of(json.loads((c.made()[0] / "metrics.json").read_text("utf-8"))) for c in (here, there))
+    apart = [name for name in one if one[name] != other.get(name)]
+    said.append(f"{len(one)} values, {len(apart)} of them differ:")
+    said += [f"  {name}: {one[name]}, without AVX {other.get(name)}" for name in apart]
+    recorded = there.folder / "published" / dataset / "reference.json"
+    rooms = json.loads(recorded.read_text("utf-8"))["values"] if recorded.exists() else {}
+    missed = [name for name in one.keys() & rooms if abs(other.get(name, np.inf) - rooms[name][0]) > rooms[name][1]]
+    assert not missed, "\n".join([*said, f"not reproduced: {', '.join(missed)}"])
+    return "\n".join(said)
 
 
 DRILLS = dict(kill=kill, twice=twice, jobs=jobs, full=full, read_only=read_only, flipped=flipped)

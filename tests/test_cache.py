@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 import rallrec as rr
 from rallrec.__main__ import main
-from rallrec.infra.cache import Cache, key_of, pack, salvage, unpack
+from rallrec.infra.cache import Cache, key_of, noting, pack, salvage, training_path, unpack
+from rallrec.infra.noted import NOTED
 
 WRITER = """
 import sys
@@ -153,6 +154,48 @@ def test_two_processes_write_at_once(tmp_path):
     writers = [subprocess.Popen([sys.executable, "-c", code, path, name]) for name in "ab"]
     assert [w.wait() for w in writers] == [0, 0]
     assert all(Cache(path).get([f"{w}{n}" for w in "ab" for n in range(100)]))
+
+
+@pytest.fixture
+def published(tmp_path):
+    """A folder with one published training, of the inputs ``{"step": "graph", "n": 1}``."""
+    path = tmp_path / "published" / "some-data" / training_path("graph", key_of(step="graph", n=1))
+    path.parent.mkdir(parents=True)
+    path.write_bytes(pack({"x": np.arange(3)}, compress=True))
+    return path
+
+
+def test_a_published_training_comes_first(tmp_path, published):
+    """Even where this machine has trained the same: what is made of it is looked for under its last bits."""
+    own, both = Cache(tmp_path / "cache"), Cache(tmp_path / "cache", tmp_path / "published")
+    for n in (1, 2):
+        assert own.arrays(dict(step="graph", n=n), lambda: {"x": np.zeros(3)})["x"].tolist() == [0, 0, 0]
+    assert both.arrays(dict(step="graph", n=1), lambda: pytest.fail("trained"))["x"].tolist() == [0, 1, 2]
+    assert both.arrays(dict(step="graph", n=2), lambda: pytest.fail("trained"))["x"].tolist() == [0, 0, 0]
+    assert both.arrays(dict(step="other", n=1), lambda: {"x": np.ones(1)})["x"].tolist() == [1]
+    assert str(published.resolve()) in NOTED
+
+
+@pytest.mark.parametrize("content", [b"", b"version https://git-lfs.github.com/spec/v1", None])
+def test_a_damaged_published_training_is_named(tmp_path, published, content):
+    whole = published.read_bytes()
+    published.write_bytes(whole[:-30] if content is None else content)
+    with pytest.raises(rr.InputError, match=r"graph-\w+.npz is damaged .*git checkout"):
+        Cache(tmp_path / "cache", tmp_path / "published").arrays(dict(step="graph", n=1), dict)
+
+
+def test_trainings_are_noted(cache):
+    """In every block around them, whether they are made or found."""
+    make = lambda: {"x": np.ones(1)}  # noqa: E731
+    cache.arrays(dict(step="a"), make)
+    outer, inner = {}, {}
+    with noting(outer):
+        with noting(inner):
+            cache.arrays(dict(step="a"), make)
+        cache.arrays(dict(step="b"), make)
+    cache.arrays(dict(step="c"), make)
+    assert inner == {key_of(step="a"): "a"}
+    assert outer == inner | {key_of(step="b"): "b"}
 
 
 def test_keys_tell_inputs_apart():

@@ -8,6 +8,8 @@ import pytest
 import rallrec as rr
 from rallrec.data.split import Samples
 from rallrec.evaluation.metrics import auc
+from rallrec.infra.cache import Cache
+from rallrec.retrieval import learned
 from rallrec.retrieval.learned import _candidates, _features, learn_reranker
 from rallrec.retrieval.retrieve import Representation, Shown
 
@@ -76,6 +78,30 @@ def test_it_ranks_by_the_model_that_was_fitted(tiny_split, compared, ranker):
     score[shown.real] = ranker.model.predict(_features(tiny_split, shown, compared).to_numpy(float))
     assert (np.diff(np.where(shown.real, score, np.inf), axis=1)[shown.real[:, 1:]] >= 0).all()
     assert len(np.unique(score)) > POOL
+
+
+def test_it_comes_out_of_the_cache_as_it_was_fitted(tiny_split, compared, tmp_path, monkeypatch):
+    cache, settings = Cache(tmp_path / "cache"), dict(k=4, pool=POOL)
+    fitted = learn_reranker(tiny_split, compared["noise"], compared, **settings, cache=cache)
+    other = learn_reranker(tiny_split, compared["noise"], compared, **settings | dict(k=3), cache=cache)
+    assert other.ndcg != fitted.ndcg
+    monkeypatch.setattr(learned, "_fit", lambda *a: pytest.fail("fitted again"))
+    again = learn_reranker(tiny_split, compared["noise"], compared, **settings, cache=cache)
+    assert again.importance.equals(fitted.importance)
+    assert again.ndcg == fitted.ndcg
+    shown = [r.select(tiny_split.test, 4).position for r in (fitted, again)]
+    assert (shown[0] == shown[1]).all()
+    moved = compared | {"genre": Representation("genre", (compared["genre"].parts[0] + 1,))}
+    with pytest.raises(pytest.fail.Exception, match="fitted again"):  # other features
+        learn_reranker(tiny_split, compared["noise"], moved, **settings, cache=cache)
+
+
+def test_a_near_tie_goes_to_the_newer_rating(tiny_split, ranker):
+    noise = np.random.default_rng(0)
+    model = SimpleNamespace(predict=lambda x: 0.3 + noise.normal(size=len(x)) * 1e-12)
+    shown = replace(ranker, model=model, _ranked={}).select(tiny_split.test, POOL)
+    later = np.diff(shown.position, axis=1)[shown.real[:, 1:]]
+    assert (later > 0).all()  # the best, which goes last, is the newest
 
 
 def test_fewer_are_the_last_of_more(tiny_split, ranker):

@@ -1,6 +1,7 @@
 """What is published for a data set, and the values that it is compared with."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -15,7 +16,9 @@ from rallrec.readers import adapter as adapters
 from rallrec.representations import alignment, lightgcn
 from rallrec.retrieval import learned
 from rallrec.runs import place, publishing, reporting, stale
+from rallrec.runs import retrained as spot
 from rallrec.runs.publishing import publish, record_reference, tolerance
+from rallrec.runs.retrained import retrained
 
 from .studies import study_of
 
@@ -23,7 +26,7 @@ from .studies import study_of
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A repository of its own."""
-    for module in (publishing, adapters, place):
+    for module in (publishing, adapters, place, spot):
         monkeypatch.setattr(module, "published_dir", lambda: tmp_path / "published")
     monkeypatch.setenv("RALLREC_OUTPUT", str(tmp_path))
     monkeypatch.setenv("RALLREC_DATA", str(tmp_path / "data"))
@@ -73,8 +76,9 @@ def test_what_is_published_answers_another_checkout(folder, tiny_split, monkeypa
     left.parent.mkdir(parents=True)
     left.write_bytes(b"")
     made = publish("tiny", "tiny-random", "smoke", 0)
-    steps = sorted(path.name.partition("-")[0] for path in (made / "trained").iterdir())
-    assert steps == ["alignment", "lightgcn", "reduction", "reranker"]
+    steps = {path.name.partition("-")[0] for path in (made / "trained").iterdir()}
+    assert steps == {"alignment", "lightgcn", "reduction", "reranker"}
+    assert not left.exists()
     assert made == folder / "published" / "tiny"
     provenance = json.loads((made / "provenance.json").read_text())
     assert provenance["data_hash"] == tiny_split.data.hash
@@ -114,6 +118,26 @@ def test_what_is_published_was_used_and_stays(folder, tiny_split, monkeypatch, t
     assert graph.read_bytes() == before
     trainings_go_to(Cache(cache.path, folder / "published"))
     assert (whole_study_of(tiny_split, folder)["colla"] == study["colla"]).all()
+
+
+def test_the_published_reranker_is_fitted_anew_and_compared(folder, tiny_split, monkeypatch, trainings_go_to):
+    study = whole_study_of(tiny_split, folder)
+    trainings_go_to(study.llm.cache)
+    monkeypatch.setattr(Study, "of", lambda *a: study)
+    monkeypatch.setattr(place.Parameters, "suffix", "")
+    of = place.Parameters("tiny", "tiny-random", "smoke")
+    study.predict(CHOICES[1])
+    ran(study, "tiny")
+    assert retrained(of) == ("", True)
+    publish("tiny", "tiny-random", "smoke", 0)
+    said, same = retrained(of)
+    assert same
+    assert said.startswith("tiny: published trainings were used (")
+    values = re.findall(r"validation (0\.\d+), of the published one (0\.\d+)", said)
+    assert values[0][0] == values[0][1] != "0.5000"
+    fit = learned._fit
+    monkeypatch.setattr(learned, "_fit", lambda x, y, *others: fit(x, 1 - y, *others))
+    assert retrained(of)[1] is False
 
 
 def test_other_settings_never_overwrite_what_is_recorded(folder, tiny_split, monkeypatch):

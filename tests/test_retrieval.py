@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,7 @@ import rallrec as rr
 from rallrec.data.split import Samples
 from rallrec.evaluation.catalogue import Catalogue
 from rallrec.representations.mixture import REPRESENTATIONS, mix, principal_components, represent, scaled, text
-from rallrec.retrieval.retrieve import Representation, Shown, similarities, unit
+from rallrec.retrieval.retrieve import Representation, Shown, norms, similarities, unit
 
 
 def best(score, allowed, count: int) -> list[int]:
@@ -154,6 +155,25 @@ def test_a_representation_is_what_its_name_says(parts, name):
 def test_the_largest_row_of_what_is_scaled_has_length_one(parts):
     assert np.linalg.norm(scaled(parts["description"]), axis=1).max() == pytest.approx(1)
     assert np.linalg.norm(scaled(np.zeros((2, 2)))) == 0
+
+
+@pytest.mark.parametrize(("kind", "scale"), [("float16", 1), ("float32", 1), ("float64", 1e-300), ("float64", 1e30)])
+def test_products_of_unit_rows_are_exact(kind, scale):
+    """In any order of their terms, and so on any processor, which plain products are not."""
+    rng = np.random.default_rng(0)
+    x = (rng.standard_t(2, size=(50, 3000)) * scale).astype(kind)
+    x[3] = 0
+    rows, plain = unit(x), x.astype(float) / scale
+    lengths = np.array([math.sqrt(math.fsum(row**2)) for row in plain])
+    assert norms(x)[:, 0] / scale == pytest.approx(lengths, rel=1e-6)
+    plain /= np.where(lengths > 0, lengths, 1)[:, None]
+    assert rows == pytest.approx(plain, abs=2e-7)
+    order = rng.permutation(x.shape[1])
+    products = rows @ rows.T
+    assert (products == rows[:, order] @ rows[:, order].T).all()
+    assert products[0, 1] == math.fsum(rows[0] * rows[1])
+    assert (plain @ plain.T != plain[:, order] @ plain[:, order].T).any()
+    assert products == pytest.approx(plain @ plain.T, abs=1e-6)
 
 
 def test_similarities_are_cosines(tiny_split, embedding):
