@@ -177,7 +177,7 @@ class _Wanted:
         for own in (self.folder,) if fresh() else (published_dir() / name / self.published, self.folder):
             if (record := _read(own)) and _is_of(record["inputs"], self.inputs, self.llm):
                 return own, name
-        if self.borrow not in (None, name):
+        if self.borrow not in (None, name) and self.folder.name not in read_listed(name):  # its own is known
             lent = published_dir() / self.borrow / self.published
             if (record := _read(lent)) and self._may_take(record):
                 return lent, self.borrow
