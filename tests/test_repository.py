@@ -105,7 +105,7 @@ def test_a_value_that_differs_is_told(tmp_path, monkeypatch):
 def test_the_reference_run_has_no_path_clock_or_error(dataset):
     for notebook in NOTEBOOKS:
         path = ROOT / "papermill_runs" / dataset / f"{notebook}.ipynb"
-        assert path.stat().st_size < 2**20
+        assert path.stat().st_size < 3 * 2**19  # of more a browser shows no page
         check_executed(path)
 
 
