@@ -21,7 +21,7 @@ from .infra.errors import InputError, at_least, one_of, within
 from .llm.base import LanguageModel
 from .llm.known import known_adapter
 from .llm.opening import language_model
-from .profiles import Profile, profile
+from .profiles import PAPER, TUNINGS, Profile, profile
 from .readers import named  # noqa: F401 - registers the readers
 from .readers.adapter import Adapter, adapter, known, which
 from .readers.base import READERS
@@ -37,14 +37,6 @@ from .retrieval.retrieve import Representation, Shown, retrieve, shifted
 from .retrieval.selectors import ALPHA, ALPHAS, BOTH, ORDERS, SELECTORS, two_channels
 
 PARTS = ("test", "valid")
-PAPER = "paper"
-# what an adapter is tuned on: as many sequences of training samples in each of these selectors' orders
-TUNINGS = {
-    PAPER: ("high", "sequential"),  # retrieved items by similarity and by time: data augmentation (paper, section 2.3)
-    "no augmentation": ("high",),  # by similarity alone (paper, table 3)
-    "recent": ("recent",),  # the last K: without retrieval (paper, table 3 and figure 4)
-    "ours": ("recent", "released", "learned"),
-}
 OPTIONS = ("alpha", "beta", "both", "order", "recent")  # of selectors
 KEPT = 8  # retrievals of a whole part that are kept in memory
 MOST = 50  # items that each of them holds: what a smaller K shows is the beginning of it

@@ -4,6 +4,15 @@ from dataclasses import dataclass
 
 from .infra.errors import one_of
 
+PAPER = "paper"
+# what an adapter is tuned on: as many sequences of training samples in each of these selectors' orders
+TUNINGS = {
+    PAPER: ("high", "sequential"),  # retrieved items by similarity and by time: data augmentation (paper, section 2.3)
+    "no augmentation": ("high",),  # by similarity alone (paper, table 3)
+    "recent": ("recent",),  # the last K: without retrieval (paper, table 3 and figure 4)
+    "ours": ("recent", "released", "learned"),
+}
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -46,10 +55,9 @@ class Profile:
     adapter: dict
     released_epochs: int = 400
     borrow: str | None = None
-    tunings: tuple[str, ...] = ("paper",)
+    tunings: tuple[str, ...] = (PAPER,)
 
 
-TUNINGS = ("paper", "no augmentation", "recent", "ours")
 PROFILES = {
     # two cores, no GPU, minutes
     "quick": Profile(
@@ -89,7 +97,7 @@ PROFILES = {
         seeds=3,
         lightgcn=dict(dimensions=128, layers=3, learning_rate=1e-3, epochs=1000, patience=20),
         alignment=dict(hidden=512),
-        tunings=TUNINGS,
+        tunings=tuple(TUNINGS),
         adapter=dict(sequences=8192, valid_sequences=512, batch=32, k=30, tells=("statistics",)),
     ),
     # the package's own tests
@@ -109,7 +117,7 @@ PROFILES = {
         seeds=2,
         lightgcn=dict(dimensions=16, layers=2, epochs=40),
         alignment=dict(hidden=32, epochs=20),
-        tunings=TUNINGS,
+        tunings=tuple(TUNINGS),
         adapter=dict(
             sequences=18,
             valid_sequences=8,

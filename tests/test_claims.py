@@ -16,11 +16,9 @@ from rallrec.evaluation.claims import (
     change,
     chosen,
     claim,
-    everywhere,
     finding,
     judged,
     keyed,
-    recomputed,
     said,
 )
 from rallrec.evaluation.metrics import Estimate, verdict
@@ -132,13 +130,6 @@ def test_tables_as_records(predictions):
         keyed(pd.concat([table, table]), "auc")
 
 
-def test_findings_that_are_the_same_everywhere():
-    rows = [("a", "x", "holds"), ("a", "y", "holds"), ("b", "x", "holds"), ("b", "y", "inconclusive")]
-    rows += [("c", "x", "holds"), ("d", "x", "inconclusive"), ("d", "y", "inconclusive")]
-    table = pd.DataFrame(rows, columns=["claim", "dataset", "verdict"])
-    assert everywhere(table) == ["*a*: holds on all 2 data sets.", "*d*: inconclusive on all 2 data sets."]
-
-
 def test_a_setting_that_is_kept_says_what_its_study_found(predictions):
     samples, good, poor = predictions
     table = rr.results_table(samples, {"without": poor, "with": good, "same": poor}, "without", resamples=50)
@@ -159,14 +150,3 @@ def test_the_calibration_of_a_combination_is_told_beside_its_parts(predictions):
     assert said.startswith("The combination is less well calibrated than its best part: calibration error 0.")
     assert f"(one; by chance alone {table.calibration_floor[1]:.3f})" in said
     assert calibrated(table, "one", ("both",)).startswith("The combination is at least as well calibrated as its parts")
-
-
-def test_answers_in_two_number_formats(predictions):
-    samples, good, _ = predictions
-    coarse = np.round(good, 1)
-    row = recomputed(samples, coarse, good)
-    e = rr.compare(samples, coarse, good)["auc"]
-    assert row["difference"] == e.value == pytest.approx(row["kept"] - row["anew"])
-    assert row["difference_low"] < row["difference_high"]
-    assert row["largest"] == np.abs(coarse - good).max()
-    assert (row["n"], row["users"]) == (len(samples), e.users)

@@ -9,7 +9,8 @@ import pytest
 
 import rallrec as rr
 from rallrec.llm.known import KnownAdapter
-from rallrec.pipeline import TUNINGS, Choice, Study
+from rallrec.pipeline import Choice, Study
+from rallrec.profiles import TUNINGS
 from rallrec.readers import adapter as finetuning
 from rallrec.readers.base import READERS
 from rallrec.runs import place, publishing, stale

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ..data.split import Samples
-from .metrics import METRICS, adjust, auc, columns, compare, interval, verdict
+from .metrics import METRICS, adjust, columns, compare, interval, verdict
 
 CLAIM = {1: "holds", 0: "inconclusive", -1: "does not hold"}  # by `verdict` of the difference
 FINDING = {  # of a row that changes the full method
@@ -69,18 +69,6 @@ def _identical(row) -> bool:
     return row.difference == row.difference_low == row.difference_high == 0
 
 
-def everywhere(verdicts: pd.DataFrame) -> list[str]:
-    """The findings that are the same on all data sets, a sentence each.
-
-    Args:
-        verdicts: columns ``claim``, ``dataset`` and ``verdict`` (a word of `CLAIM`), a row a claim and data set. A
-            claim that lacks one of the data sets is left out.
-    """
-    wide = verdicts.pivot_table(index="claim", columns="dataset", values="verdict", aggfunc="first", sort=False)
-    same = wide[wide.eq(wide.iloc[:, 0], axis=0).all(axis=1)]  # what is NaN equals nothing
-    return [f"*{claim}*: {row.iloc[0]} on all {len(row)} data sets." for claim, row in same.iterrows()]
-
-
 def chosen(row, why: str) -> str:
     """A setting that is kept on all data sets, and what its study says of it on these: a sentence.
 
@@ -108,19 +96,6 @@ def calibrated(table: pd.DataFrame, method: str, parts: Sequence[str]) -> str:
     worse = rows.calibration_error[method] > rows.calibration_error[list(parts)].min()
     lead = "less well calibrated than its best part" if worse else "at least as well calibrated as its parts"
     return f"The combination is {lead}: calibration error {', '.join(map(error, (method, *parts)))}."
-
-
-def recomputed(samples: Samples, kept: np.ndarray, anew: np.ndarray) -> dict[str, float | int]:
-    """What another number format of the LLM changes: kept answers against the same prompts asked anew.
-
-    Returns:
-        AUC of ``kept`` and of ``anew``, their paired ``difference`` with ``_low``, ``_high`` and ``_p``, ``largest``
-        (difference of a P(like)), ``n`` samples, ``users``.
-    """
-    e = compare(samples, kept, anew)["auc"]
-    aucs = {name: auc(samples.liked, p) for name, p in (("kept", kept), ("anew", anew))}
-    largest = float(np.abs(np.asarray(kept) - anew).max())
-    return aucs | columns("difference", e) | dict(largest=largest, n=len(samples), users=e.users)
 
 
 def keyed(table: pd.DataFrame, columns: str | Sequence[str] = METRICS) -> dict:

@@ -30,6 +30,7 @@ from .prompts import LABELS, TITLES, Details, labelled_history
 from .training import AdapterSettings, Checkpoint, Curve, Processes, Training
 
 SKETCH = 2048  # titles
+LISTED = "adapters.json"  # of a data set's adapters whose answers alone are published
 VERSION = 2  # of this file's arithmetic and of training's; part of the adapter's key
 
 
@@ -76,7 +77,7 @@ def adapter(
             made for this very model and none of this data set's own is there. Not if it may have been trained on what
             is tested here: it was made of these data, divided otherwise, or more than half of the items of one of the
             two data sets are the other's, too (see `overlap`).
-        tuning: its name (see `pipeline.TUNINGS`), by which a published one is found.
+        tuning: its name (see `profiles.TUNINGS`), by which a published one is found.
         settings: those of `AdapterSettings`.
 
     Raises:
@@ -140,7 +141,7 @@ def known(
 
 
 def listed_path(dataset: str) -> Path:
-    return published_dir() / dataset / "adapters.json"
+    return published_dir() / dataset / LISTED
 
 
 def read_listed(dataset: str) -> dict[str, dict]:

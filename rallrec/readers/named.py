@@ -42,7 +42,7 @@ class Pair(Reader):
 
 
 class LLM(Reader):
-    """The LLM with the adapter of a tuning (see `pipeline.TUNINGS`), or without one: the same prompts for all."""
+    """The LLM with the adapter of a tuning (see `profiles.TUNINGS`), or without one: the same prompts for all."""
 
     samples, family, calibrates = "asked", "LLM", False
 

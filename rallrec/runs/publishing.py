@@ -20,6 +20,7 @@ from ..infra.reproducible import hardware
 from ..llm.base import LanguageModel, adapter_digest
 from ..llm.weights import fingerprint
 from ..pipeline import Study
+from ..readers.adapter import listed_path, read_listed
 from ..readers.conventional import MODELS
 from ..representations.text import MAX_NEW_TOKENS, describe, description_prompt, plain
 from ..version import VERSION
@@ -28,7 +29,7 @@ from .run import NOTEBOOKS, read_metrics, values_of, write_json
 from .runner import asked_path
 from .stale import ADAPTER, record_path
 
-LIMIT = 64 * 2**20  # bytes that the artefacts of all data sets may take in the repository
+LIMIT = 80 * 2**20  # bytes that the artefacts of all data sets may take in the repository
 
 
 def publish(dataset: str, llm_name: str, profile_name: str, seed: int, reader: str = "") -> Path:
@@ -217,9 +218,8 @@ def list_adapters(place: str, folder: Path) -> None:
     By the key of all that an adapter is made of (the name of its folder in the data folder): the ``digest`` that its
     answers are kept under, and the ``inputs`` and the ``curve`` of its training.
     """
-    path = folder / "adapters.json"
     published = {adapter_digest(weights.parent) for weights in published_dir().glob(f"*/adapter*/{ADAPTER}")}
-    listed = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    listed = read_listed(folder.name)
     records = [record_path(place, n) for n in NOTEBOOKS]
     files = [json.loads(r.read_text(encoding="utf-8"))["files"] for r in records if r.exists()]
     for used in {Path(file).parent for each in files for file in each if Path(file).name == ADAPTER}:
@@ -227,7 +227,7 @@ def list_adapters(place: str, folder: Path) -> None:
             made = json.loads((used / "rallrec.json").read_text(encoding="utf-8"))
             listed[used.name] = dict(digest=digest, inputs=made["inputs"], curve=made["curve"])
     if listed:
-        write_json(path, dict(sorted(listed.items())))
+        write_json(listed_path(folder.name), dict(sorted(listed.items())))
 
 
 def _held_before(dataset: str) -> set[str]:

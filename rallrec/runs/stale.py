@@ -18,6 +18,7 @@ from ..infra.errors import InputError
 from ..infra.files import ROOT, data_dir, fresh, published_dir
 from ..llm.weights import fingerprint
 from ..profiles import profile
+from ..readers.adapter import LISTED
 from .context import output_root
 from .place import Parameters
 from .predictions import path_of
@@ -26,7 +27,6 @@ from .tracing import pieces
 
 OF_THE_LLM = ("RALLREC_DTYPE", "RALLREC_EMBEDDINGS", "RALLREC_ADAPTED", "RALLREC_TOP")
 ADAPTER = "adapter_model.safetensors"
-LISTED = "adapters.json"  # of adapters whose answers alone are published
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from ..infra.errors import at_least
 from ..infra.files import published_dir
 from ..infra.reproducible import hardware
 from ..llm.base import LanguageModel
-from ..pipeline import PAPER, TUNINGS, Study
+from ..pipeline import Study
+from ..profiles import PAPER, TUNINGS
 from ..readers.llm import recommend
 from .ablations import LEARNED, LLM, RALLREC
 
