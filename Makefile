@@ -6,6 +6,7 @@ DATASETS ?=
 PROFILE  ?= quick
 LLM      ?= smollm2-135m
 # The LLM that is asked for P(like), where it is another than the one that describes and embeds: gemma3-270m, say.
+# Several, one after the other: READER="smollm2-135m gemma3-270m".
 READER   ?=
 SEED     ?= 0
 FRESH    ?= 0

@@ -4,6 +4,7 @@ import argparse
 import errno
 import os
 import re
+import shlex
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -107,6 +108,8 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("k", "layers"):
         ablate.add_argument(f"--{name}", type=int)
     command("salvage", _salvage, "keep what is sound of a damaged cache; no run may be going")
+    take = command("take", _take, "put into the cache what caches of other machines hold")
+    take.add_argument("caches", nargs="+", metavar="CACHE", help="their files: data/cache.sqlite of each")
     command("publish", _publish, "write the repository's artefacts of a data set", "dataset", *OF_A_RUN[:-1])
     command("record", _record, "make the last run's values the recorded ones", "dataset", "reader")
     command("readme", _readme, "fill the generated parts of our README: the maintainers'")
@@ -128,7 +131,7 @@ def _fetch(args) -> None:
     _extra(args)
     data = load(args.dataset)
     print(data, *data.notes, sep="\n")
-    for name in dict.fromkeys(filter(None, [args.llm, args.reader])):
+    for name in dict.fromkeys([args.llm, *_several(args.reader)]):
         language_model(name).fetch()
 
 
@@ -164,11 +167,23 @@ def _parameters(args) -> list:
     from .runs.place import Parameters
 
     names = args.datasets or [name for name in DATASETS if name not in missing_files()]
-    made = [Parameters(name, **{option: getattr(args, option) for option in OF_A_RUN}) for name in names]
+    given = {option: getattr(args, option) for option in OF_A_RUN}
+    readers = _several(args.reader) or [""]
+    made = [Parameters(name, **given | {"reader": reader}) for name in names for reader in readers]
     folders = {parameters.name: parameters.dataset for parameters in reversed(made)}
     if other := next((p for p in made if folders[p.name] != p.dataset), None):
         raise InputError(f"{other.dataset} and {folders[other.name]} would write to the same place; rename one of them")
     return list(dict.fromkeys(made))
+
+
+def _several(readers: str) -> list[str]:
+    """The readers that a text names, divided by blanks as in a shell; a folder's path may have blanks of its own."""
+    if readers and Path(readers).expanduser().is_dir():
+        return [readers]
+    try:
+        return shlex.split(readers)
+    except ValueError as e:
+        raise InputError(f"READER (--reader) is {readers!r}: {e}; name readers with blanks between them") from e
 
 
 def _plan(args) -> None:
@@ -252,6 +267,13 @@ def _salvage(args) -> None:
         print(f"{path} is sound ({n:,} answers): there is nothing to salvage")
         return
     print(f"{salvage(path):,} answers kept; the damaged cache is now {path}.damaged")
+
+
+def _take(args) -> None:
+    from .infra.cache import default_cache, take_over
+
+    for path in map(Path, args.caches):
+        print(f"{path}: {take_over(default_cache(), path):,} answers and trainings taken")
 
 
 def _publish(args) -> None:

@@ -309,3 +309,39 @@ def test_trainings_are_kept_under_their_code(monkeypatch, tiny_split, cache):
     monkeypatch.setattr(lightgcn, "code_of", lambda file: "edited")
     monkeypatch.setattr(lightgcn, "_train", lambda *_: {name: getattr(first, name) + 1 for name in vars(first)})
     assert (lightgcn.train_lightgcn(tiny_split, **settings).items == first.items + 1).all()
+
+
+def test_caches_of_other_machines_become_one(tmp_path, monkeypatch, capsys):
+    mine, other, damaged = (Cache(tmp_path / name) for name in ("mine", "its cache", "third"))
+    mine.put({"a": b"mine", "b": b"same"})
+    other.put({"a": b"theirs", "b": b"same", **{f"n{i}": bytes([i % 7]) for i in range(2500)}})
+    damaged.put({"x": b"good", "y": b"bad"})
+    damaged._db.execute("UPDATE answers SET value = ? WHERE key = 'y'", (b"worse",))
+    damaged._db.commit()
+    for cache in (other, damaged):
+        cache._db.close()
+    monkeypatch.setattr("rallrec.infra.cache.default_cache", lambda: mine)
+    assert main(["take", str(other.path), str(damaged.path), str(other.path)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"{other.path}: 2,500 answers and trainings taken",
+        f"{damaged.path}: 1 answers and trainings taken",
+        f"{other.path}: 0 answers and trainings taken",
+    ]
+    assert mine.get(["a", "b", "n2499", "x", "y"]) == [b"mine", b"same", b"\0", b"good", None]
+
+
+def test_what_is_no_other_cache_is_refused(tmp_path, monkeypatch, capsys):
+    mine = Cache(tmp_path / "mine")
+    mine.put({"a": b"1"})
+    monkeypatch.setattr("rallrec.infra.cache.default_cache", lambda: mine)
+    (tmp_path / "text").write_text("no cache")
+    for name, said in (
+        ("none", "there is no cache"),
+        ("mine", "is the cache of this checkout itself"),
+        ("text", "can't be read as a cache (file is not a database)"),
+    ):
+        assert main(["take", str(tmp_path / name)]) == 2
+        err = capsys.readouterr().err
+        assert said in err
+        assert err.count("\n") == 1
+    assert mine.get(["a"]) == [b"1"]

@@ -145,6 +145,10 @@ def test_a_reader_has_lines_of_its_own():
     assert places == ["tiny+tiny-random+smoke"] * 4 + ["tiny+tiny-random+smoke+reads-gemma3-270m"] * 2
     assert "The LLM gemma3-270m is not here yet: it is fetched first." in said
     assert "Where that can't be done" not in said  # nothing is published for it
+    both = plan([Parameters("tiny", **TINY, reader=reader) for reader in ("", "gemma3-270m", "smollm2-135m")])
+    assert "with the LLM tiny-random and the readers gemma3-270m, smollm2-135m and the profile smoke:" in both
+    assert len(re.findall(r"^  \S+/01_", both, flags=re.M)) == 1  # what no reader is asked in
+    assert len(re.findall(r"^  \S+/05_", both, flags=re.M)) == 3
     assert re.search(r"05_recommendation .*\? +not run here yet; LLM: 72 prompts to train an adapter on, at most", said)
 
 

@@ -525,6 +525,24 @@ def test_a_data_set_named_twice_is_run_once_and_two_of_one_name_are_refused(own,
     )
 
 
+def test_several_readers_are_run_one_after_the_other(tmp_path, monkeypatch, capsys):
+    def readers(text: str) -> list[str]:
+        args = command._parser().parse_args(["all", "--llm", "smollm2-135m", "--reader", text, "tiny"])
+        return [parameters.reader for parameters in command._parameters(args)]
+
+    assert readers("smollm2-135m gemma3-270m") == ["", "gemma3-270m"]  # the LLM that describes reads, too
+    assert readers("gemma3-270m gemma3-270m") == ["gemma3-270m"]
+    assert readers("") == [""]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my model").mkdir()
+    (tmp_path / "my model" / "config.json").write_text("{}")
+    assert readers("my model") == [str(tmp_path / "my model")]
+    assert readers("'my model' gemma3-270m") == [str(tmp_path / "my model"), "gemma3-270m"]
+    assert command.main(["plan", "--reader", "it's", "tiny"]) == 2
+    said = 'rallrec: READER (--reader) is "it\'s": No closing quotation; name readers with blanks between them\n'
+    assert capsys.readouterr().err == said
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -89,6 +89,7 @@ OF_THE_DISK = (
 )
 WAITS = 120  # seconds for another process
 PAGE = 4096  # bytes; SQLite's default
+TAKEN = 1000  # rows of another cache in one commit
 
 
 class Cache:
@@ -133,14 +134,16 @@ class Cache:
 
     def get(self, keys: Iterable[str]) -> list[bytes | None]:
         """The value of each key; None where there is none (or where it is damaged)."""
-        answers = []
+        return [self._published_answers.get(key) if own is None else own for key, own in self._own(keys)]
+
+    def _own(self, keys: Iterable[str]) -> Iterator[tuple[str, bytes | None]]:
+        """Each key with its sound value in this cache itself, without what is published."""
         for key in keys:
             try:
                 row = self._db.execute("SELECT value, checksum FROM answers WHERE key = ?", (key,)).fetchone()
             except FAILURES as e:
                 raise self._refused("read", e) from e
-            answers.append(row[0] if row and _sound(key, *row) else self._published_answers.get(key))
-        return answers
+            yield key, row[0] if row and _sound(key, *row) else None
 
     def put(self, answers: Mapping[str, bytes]) -> None:
         """Store all of ``answers`` or, if killed meanwhile, none of them."""
@@ -249,6 +252,35 @@ def salvage(path: Path) -> int:
             file.rename(f"{path}.damaged{end}")
         new.path.rename(path)
     return len(answers)
+
+
+def take_over(cache: Cache, path: Path) -> int:
+    """Put into a cache what another one holds and it lacks, and say how many answers that were.
+
+    Caches of several machines become one in this way. Damaged rows are left behind; what both hold stays as it is.
+
+    Args:
+        path: the other one's file. No run may be going on it.
+
+    Raises:
+        InputError: there is no such file, it is the cache itself, or it is no sound cache.
+    """
+    if not path.is_file():
+        raise InputError(f"there is no cache {path}")
+    if cache.path.exists() and path.samefile(cache.path):
+        raise InputError(f"{path} is the cache of this checkout itself; name another machine's")
+    taken = 0
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as other:
+            rows = other.execute("SELECT key, value, checksum FROM answers")
+            while some := rows.fetchmany(TAKEN):
+                sound = {row[0]: row[1] for row in some if _sound(*row)}
+                missing = {key: sound[key] for key, own in cache._own(sound) if own is None}
+                cache.put(missing)
+                taken += len(missing)
+    except FAILURES as e:
+        raise InputError(f"{path} can't be read as a cache ({e}); copy it again, with its -wal file") from e
+    return taken
 
 
 @memoise

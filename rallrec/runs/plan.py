@@ -339,8 +339,9 @@ def _work(plans: list[DataSetPlan]) -> str:
         return "Nothing to run: nothing that the results depend on has changed."
     of = plans[-1].of
     width = max(len(f"{plan.place}/{notebook}") for plan, notebook, _ in stale)
-    llms = [of.shown().get(name, name) for name in (of.llm, of.reader) if name]
-    lines = [f"To run, with the LLM {' and the reader '.join(llms)} and the profile {of.profile}:"]
+    readers = dict.fromkeys(plan.of.shown().get(plan.of.reader, plan.of.reader) for plan in plans if plan.of.reader)
+    read_by = f" and the reader{'s' * (len(readers) > 1)} {', '.join(readers)}" if readers else ""
+    lines = [f"To run, with the LLM {of.shown().get(of.llm, of.llm)}{read_by} and the profile {of.profile}:"]
     for plan, notebook, parts in stale:
         seconds = [part.seconds for part in parts]
         asked = ", ".join(part.what for part in parts if part.what)
@@ -349,7 +350,7 @@ def _work(plans: list[DataSetPlan]) -> str:
     everything = [part.seconds for *_, parts in stale for part in parts]
     free = shutil.disk_usage(ROOT).free / 2**30
     room = f"{DISK_GIB} GiB of disk ({free:.0f} GiB free)"
-    if of.llm in PACKAGED and (of.reader or of.llm) in PACKAGED:
+    if {of.llm, *(plan.of.reader or of.llm for plan in plans)} <= PACKAGED.keys():
         room = f"at most {MEMORY_GIB} GiB of memory, {room}"
     else:
         room += " and memory beside what the LLM takes"
