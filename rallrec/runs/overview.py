@@ -8,7 +8,7 @@ import pandas as pd
 
 from ..data.loading import LOADERS
 from ..infra.errors import InputError
-from . import figures, paper_overview
+from . import figures, findings, paper_overview
 from .context import output_root
 from .place import OVERVIEW, Parameters, reference
 from .run import read_metrics, write_json
@@ -135,24 +135,33 @@ def write_overview(places: list[str], name: str = "") -> Path:
     # all is read before anything is written
     tables = {name: across(places, table) for name, table in TABLES.items()}
     of_paper = paper_overview.read_all(places)
-    commands = {name: made_by(name) for name in places}
+    commands = {place: made_by(place) for place in places}
     folder.mkdir(parents=True, exist_ok=True)
     for left in (*folder.glob("claim-*"), *folder.glob("comparison-*"), *folder.glob("commands-*")):
         left.unlink()  # of rows and places of an earlier one
     figures.use_style()
-    for name, table in TABLES.items():
-        _write_across(tables[name], table, folder / name)
+    for title, table in TABLES.items():
+        _write_across(tables[title], table, folder / title)
     write_comparisons(tables["comparisons"], folder)
     paper_overview.write(of_paper, tables["comparisons"], folder)
-    for name, rows in commands.items():
+    if not name:
+        write_what_is_run(of_paper[paper_overview.CLAIMS], places, folder)
+    for place, rows in commands.items():
         shown = rows.assign(AUC=rows.AUC.map("{:.3f}".format), command="`" + rows.command + "`")
-        figures.save_table(rows, shown, folder / f"commands-{name}")
+        figures.save_table(rows, shown, folder / f"commands-{place}")
     made = {place: read_metrics(place) for place in places}
     settings = _settings(made[places[0]])
     if any(_settings(metrics) != settings for metrics in made.values()):  # side by side: each has its own
         settings = {"settings": {place: _settings(metrics) for place, metrics in made.items()}}
     write_json(folder / "settings.json", settings | {"data": {d: metrics["data_hash"] for d, metrics in made.items()}})
     return folder
+
+
+def write_what_is_run(claims: pd.DataFrame, places: list[str], folder: Path) -> None:
+    """Of the reference runs: what is not run yet, how long they took, and where their notebooks are."""
+    (folder / "not_run.md").write_text(findings.not_run(claims) + "\n", encoding="utf-8")
+    (folder / "times.md").write_text(findings.times(places) + "\n", encoding="utf-8")
+    (folder / "notebooks.md").write_text(figures.markdown(findings.notebooks()), encoding="utf-8")
 
 
 def _write_across(long: pd.DataFrame, table: Across, path: Path) -> None:

@@ -6,16 +6,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..evaluation.claims import CLAIM
 from ..evaluation.metrics import IDENTICAL, interval, verdict
 from ..study import paper
 from ..study.admissions import admissions
 from ..study.claims import CONTRADICTS, INCONCLUSIVE, NOT_MEASURED, REPLICATES, VOTE
-from . import figures, paper_figures
+from . import figures, findings, paper_figures
 from .paper_tables import auc_of, deviations, for_reading, own_name, readers_for_reading, readers_of
 from .side_by_side import by_reader, in_lines, read, said, save
 
-CLAIMS, DEVIATIONS = "05_paper_claims", "05_deviations"
+CLAIMS, DEVIATIONS, MAIN, COMPARISONS = "05_paper_claims", "05_deviations", "05_main", "05_claims"
 TABLES = {"table1": "05_table1", "table3": "05_table3", "table4": "06_table4", "table5": "05_table5_paper"}
 CHANGES = {"06_parts_vote": "vote", "06_parts_llm": "LLM", "06_order": "LLM"}  # one thing changed, and who reads
 VERDICTS = (REPLICATES, INCONCLUSIVE, CONTRADICTS, IDENTICAL)
@@ -28,26 +27,32 @@ def read_all(places: Sequence[str]) -> dict[str, pd.DataFrame]:
     Raises:
         InputError: a place lacks one of them.
     """
-    tables = {source: read(places, source) for source in (CLAIMS, *TABLES.values(), DEVIATIONS, *CHANGES)}
+    of_paper = (CLAIMS, *TABLES.values(), DEVIATIONS, *CHANGES)
+    tables = {source: read(places, source) for source in (*of_paper, MAIN, COMPARISONS)}
     for table in tables.values():
         for name in {"reported_on", "note"} & set(table):
             table[name] = table[name].astype(object).fillna("")  # a column without a text is read as numbers
-    tables[CLAIMS] = _claims(tables[CLAIMS])
+    tables[CLAIMS] = _claims(tables[CLAIMS], findings.against(tables[MAIN], tables[COMPARISONS], tables[CLAIMS]))
     return tables
 
 
-def _claims(long: pd.DataFrame) -> pd.DataFrame:
-    """The claims with the reader of each row; the vote, which has no LLM, stands once a data set."""
+def _claims(long: pd.DataFrame, against: pd.Series) -> pd.DataFrame:
+    """The claims with the reader of each row, and whom claim 1 compares with (``against``, else empty).
+
+    The vote, which has no LLM, stands once a data set.
+    """
+    first = long["compared"] == findings.ID_BASED_CLAIM
     long = long.assign(read_by=long["read_by"].mask(long["reader"] == VOTE, VOTE))
+    long["against"] = long["place"].map(against).where(first).astype(object).fillna("")
     return long.drop_duplicates(["dataset", "number", "compared", "read_by"], ignore_index=True)
 
 
 def write(tables: dict[str, pd.DataFrame], comparisons: pd.DataFrame, folder: Path) -> None:
     """Write all that the overview says of the paper.
 
-    ``claims`` (table, figure), ``verdicts`` (the same in short), ``claims_in_words``, ``depends_on_reader``; each of
-    `TABLES` (table, figure of AUC); ``by_reader`` (table, figure); ``deviations``; ``admissions``; ``findings``, which
-    are those of all data sets.
+    ``findings``, five of them; ``claims`` (table, figure), ``claims_short`` (ten rows of it), ``verdicts`` (the same
+    without values), ``claims_in_words``, ``depends_on_reader``; each of `TABLES` (table, figure of AUC); ``by_reader``
+    (table, figure); ``deviations``; ``admissions``; ``all_findings``, what is the same on all data sets.
 
     Args:
         tables: of `read_all`. comparisons: our own, as `overview.across` gives them.
@@ -73,10 +78,18 @@ def write(tables: dict[str, pd.DataFrame], comparisons: pd.DataFrame, folder: Pa
         "claims_in_words": in_words(claims),
         "depends_on_reader": depends_on_reader(claims),
         "changes_in_words": changes_in_words(changes),
-        "findings": findings(claims, comparisons, changes),
         "admissions": admissions(),
     }.items():
-        (folder / f"{name}.md").write_text("".join(f"- {line}\n" for line in lines), encoding="utf-8")
+        _write(folder, name, "".join(f"- {line}\n" for line in lines))
+    five = findings.five(claims, tables[MAIN], comparisons)
+    _write(folder, "findings", "".join(f"{number}. {line}\n" for number, line in enumerate(five, 1)))
+    _write(folder, "all_findings", same_everywhere(claims, comparisons, changes))
+    short, notes = findings.short(claims)
+    _write(folder, "claims_short", figures.markdown(short) + f"\n{' '.join(notes)}\n" * bool(notes))
+
+
+def _write(folder: Path, name: str, text: str) -> None:
+    (folder / f"{name}.md").write_text(text, encoding="utf-8")
 
 
 # --- claims --------------------------------------------------------------------------------------
@@ -90,7 +103,7 @@ def _readers(claims: pd.DataFrame) -> list[str]:
 def claims_for_reading(claims: pd.DataFrame) -> pd.DataFrame:
     """A group of lines a comparison: the paper's difference, then each reader's and its verdict; a column a data set.
 
-    An asterisk: the paper's difference lies outside our interval.
+    An asterisk: the paper's difference lies outside our interval. In claim 1 the ID-based model is in brackets.
     """
     datasets, lines = list(dict.fromkeys(claims["dataset"])), []
     for (number, compared), rows in claims.groupby(["number", "compared"], sort=False):
@@ -112,7 +125,8 @@ def _judged(row: pd.Series) -> str:
     if row["verdict"] in (NOT_MEASURED, IDENTICAL):
         return "–" if row["verdict"] == NOT_MEASURED else IDENTICAL
     found = interval(row["difference"], row["difference_low"], row["difference_high"], "+")
-    return f"{found} {row['verdict']}{_mark(row)}"
+    model = f" ({row['against']})" if row["against"] else ""
+    return f"{found} {row['verdict']}{_mark(row)}{model}"
 
 
 def _mark(row: pd.Series) -> str:
@@ -144,7 +158,12 @@ def in_words(claims: pd.DataFrame) -> list[str]:
             of = rows[(rows["read_by"] == reader) & (rows["verdict"] != NOT_MEASURED)]
             if len(of):
                 found.append(f"{reader}: {said(of.set_index('dataset')['verdict'], VERDICTS)}")
-        lines.append(f"*{rows['claim'].iloc[0]}* ({rows['compared'].iloc[0]}). {'. '.join(found) or NOT_MEASURED}.")
+        of = rows[rows["against"] != ""].drop_duplicates("dataset")
+        models = findings.together([f"{r.against} on {r.dataset}" for r in of.itertuples()]) if len(of) else ""
+        best = f". The best on validation: {models}" if models else ""
+        lines.append(
+            f"*{rows['claim'].iloc[0]}* ({rows['compared'].iloc[0]}). {'. '.join(found) or NOT_MEASURED}{best}."
+        )
     return lines
 
 
@@ -166,7 +185,7 @@ def _change(row) -> str:
     return interval(row.difference, row.difference_low, row.difference_high, "+")
 
 
-# --- findings ------------------------------------------------------------------------------------
+# --- single changes ------------------------------------------------------------------------------
 
 
 def _changes(table: pd.DataFrame, who: str) -> pd.DataFrame:
@@ -187,26 +206,10 @@ def changes_in_words(changes: pd.DataFrame) -> list[str]:
     return [f"*{row}*: {said(of.set_index('dataset')['verdict'], MOVES.values())}." for row, of in by_row]
 
 
-def findings(claims: pd.DataFrame, comparisons: pd.DataFrame, changes: pd.DataFrame) -> list[str]:
-    """What is found on all data sets alike, of the paper's claims, our comparisons, and single changes.
-
-    A sentence each; of what is inconclusive everywhere, one for the claims, the comparisons and the changes.
-    """
+def same_everywhere(claims: pd.DataFrame, comparisons: pd.DataFrame, changes: pd.DataFrame) -> str:
+    """What has the same verdict on all data sets, of the paper's claims, our comparisons, and single changes."""
     known = claims[claims["verdict"] != NOT_MEASURED]
-    reader = known["read_by"].replace(VOTE, f"the {VOTE}")
-    known = known.assign(row=known["claim"] + " (" + known["compared"] + "), read by " + reader)
-    n = claims["dataset"].nunique()
-    decided, open_ = [], []
-    for table in (known, comparisons, changes):
-        undecided = []
-        for row, of in table.groupby("row", sort=False):
-            told = of["verdict"].iloc[0]
-            if len(of) == n > 1 and (of["verdict"] == told).all():
-                found = f"*{row}* ({', '.join(f'{r.dataset} {r.difference:+.3f}' for r in of.itertuples())})"
-                if told in (INCONCLUSIVE, CLAIM[0]):
-                    undecided.append(found)
-                else:
-                    decided.append(f"{found}: {told} on all {n} data sets.")
-        if undecided:
-            open_.append(f"{INCONCLUSIVE.capitalize()} on all {n} data sets: {'; '.join(undecided)}.")
-    return decided + open_
+    by = known["read_by"].replace(VOTE, f"the {VOTE}")
+    known = known.assign(row=known["compared"].map(findings.PLAIN) + ", read by " + by)
+    tables = {"The paper's claims": known, "Our comparisons": comparisons, "One thing changed": changes}
+    return findings.everywhere(tables, claims["dataset"].nunique())
