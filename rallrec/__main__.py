@@ -112,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     take.add_argument("caches", nargs="+", metavar="CACHE", help="their files: data/cache.sqlite of each")
     command("publish", _publish, "write the repository's artefacts of a data set", "dataset", *OF_A_RUN[:-1])
     command("record", _record, "make the last run's values the recorded ones", "dataset", "reader")
-    command("readme", _readme, "fill the generated parts of our README: the maintainers'")
+    command("readme", _readme, "fill the generated parts of README and docs: the maintainers'")
     return parser
 
 
@@ -303,10 +303,11 @@ def _overview(args) -> None:
 
 
 def _readme(args) -> None:
-    from .infra.files import ROOT
-    from .runs.reporting import fill_readme
+    from .runs.reporting import filled, generated
 
-    (ROOT / "README.md").write_text(fill_readme(), encoding="utf-8")
+    pages = {page: filled(page) for page in generated()}  # all is read before anything is written
+    for page, text in pages.items():
+        page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A folder of one's own: the README's example, and what is refused or mended."""
+"""A folder of one's own: the guide's example, and what is refused or mended."""
 
 import re
 from pathlib import Path
@@ -316,9 +316,9 @@ def test_a_path_that_is_no_folder_of_a_data_set(folder):
         rr.load(str(folder))
 
 
-def test_the_readmes_example(tmp_path, monkeypatch):
-    """The files that the README shows, loaded and put through the fast part of the method."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8").split("## Your own data")[1]
+def test_the_guides_example(tmp_path, monkeypatch):
+    """The files that docs/own_data.md shows, loaded and put through the fast part of the method."""
+    text = (ROOT / "docs" / "own_data.md").read_text(encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     Path("mine").mkdir()
     for name, block in re.findall(r"`data/raw/mine/([\w.]+)`[^\n]*\n\n```\w*\n(.*?)```", text, flags=re.S):

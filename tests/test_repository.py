@@ -1,8 +1,7 @@
-"""What the repository holds: the reference run, published artefacts, README, environment."""
+"""What the repository holds: the reference run, published artefacts, environment."""
 
 import json
 import re
-import shlex
 import subprocess
 import tomllib
 
@@ -15,12 +14,11 @@ from rallrec.infra.cache import Cache, read_published
 from rallrec.infra.files import ROOT, published_dir
 from rallrec.representations.text import MAX_NEW_TOKENS, description_prompt, plain, tidy
 from rallrec.runs.publishing import LIMIT
-from rallrec.runs.reporting import compare, fill_readme
+from rallrec.runs.reporting import compare
 from rallrec.runs.run import NOTEBOOKS
 
 from .test_notebooks import check_executed
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 PUBLISHED = published_dir() / "ml-100k"
 DATASETS = sorted(p.parent.name for p in published_dir().glob("*/reference.json"))
 
@@ -107,32 +105,6 @@ def test_the_reference_run_has_no_path_clock_or_error(dataset):
         path = ROOT / "papermill_runs" / dataset / f"{notebook}.ipynb"
         assert path.stat().st_size < 3 * 2**19  # of more a browser shows no page
         check_executed(path)
-
-
-def test_readme_is_generated_from_the_reference_run():
-    assert fill_readme() == README
-
-
-def test_readme_commands_exist():
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.M))
-    used = re.findall(r"(?:^|`)make ([a-z]+)", README, flags=re.M)
-    assert {"reproduce", "test", "all", "lab"} <= set(used) <= targets
-    for line in re.findall(r"-m rallrec ([^`\n]*)", README):
-        words = shlex.split(line.split("#")[0])
-        from rallrec.__main__ import _parser
-
-        _parser().parse_args(words)
-    for path in re.findall(r"\]\(((?!http)[^)#]+)\)", README):
-        assert (ROOT / path).exists(), path
-
-
-def test_readme_python_runs(tmp_path, monkeypatch):
-    """The README's walk through the package, with the tiny data and model in the place of the real ones."""
-    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.S)
-    code = code.replace("ml-100k", "tiny").replace("smollm2-135m", "tiny-random").replace("k=10", "k=3")
-    names = {}
-    exec(code, names)
-    assert set(names["result"]) == {"auc", "log_loss", "accuracy", "calibration_error"}
 
 
 def test_make_prints_its_targets():

@@ -183,11 +183,12 @@ def _replication(ours: pd.DataFrame) -> str:
         if not every + some:
             silent.append(dataset)
         else:
-            told.append(f"{every + some} of the paper's {len(of)} comparisons replicate on {title_of(dataset)}")
+            verb = "replicate" if every + some > 1 else "replicates"
+            told.append(f"{every + some} of the paper's {len(of)} comparisons {verb} on {title_of(dataset)}")
             llms = ours.loc[ours["dataset"] == dataset, "read_by"].nunique()
             if llms > 1:
                 whose = "both LLMs" if llms == 2 else "every LLM"
-                sentences.append(f"On {title_of(dataset)} {every} replicate with {whose}, {some} with one alone.")
+                sentences.append(f"On {title_of(dataset)}: {every} with {whose}, {some} with one alone.")
     head = "; ".join(told) or "None of the paper's comparisons replicates"
     head += f", none on {_titles(silent)}" if silent and told else ""
     if len(right := ours[ours["verdict"] == REPLICATES]):
@@ -198,7 +199,7 @@ def _replication(ours: pd.DataFrame) -> str:
     wrong = said[said.isin(["wrong", "opposite"])].index
     if len(wrong):
         found = [f"{PLAIN[compared]} ({title_of(dataset)})" for dataset, _, compared in wrong]
-        sentences.append(f"An LLM contradicts the paper's sign for {together(found)}.")
+        sentences.append(f"The paper's sign is contradicted for {together(found)}.")
     if silent:
         of = [ours[ours["dataset"] == name] for name in silent]
         widths = [(part["difference_high"] - part["difference_low"]).median() for part in of]
@@ -256,25 +257,31 @@ def _simple(main: pd.DataFrame, comparisons: pd.DataFrame, asked: pd.DataFrame) 
     best = {d: main[main["place"] == places[d]].set_index("method") for d in _datasets(main) if d in places}
     if not best:
         return "**Simple models are not measured beside the LLM.**"
-    apart, worse = [], False
+    apart, signs = [], set()
     for method, name in SIMPLE.items():
         for dataset, row in ((d, rows.loc[method]) for d, rows in best.items() if method in rows.index):
             sign = verdict(row.difference_low, row.difference_high, row.adjusted_p)
             apart += [f"{name} {_change(row)} ({title_of(dataset)})"] * bool(sign)
-            worse |= sign < 0
+            signs.add(sign)
     aucs = {"RALLRec with the better LLM": RALLREC} | {name: method for method, name in SIMPLE.items()}
     shown = [
         f"{name} {' / '.join(f'{rows.auc[m]:.3f}' if m in rows.index else '–' for rows in best.values())}"
         for name, m in aucs.items()
     ]
-    first = {ID_BASED_CLAIM: "RALLRec minus the best ID-based model"}
+    heads = {
+        (False, True): "fall behind the LLM in part",
+        (True, True): "are above the LLM in part, and below it in part",
+    }
+    head = heads.get((1 in signs, -1 in signs), "keep up with the LLM")
+    than = "RALLRec minus the best ID-based model"
+    gain = _clear(asked, {ID_BASED_CLAIM: than}) or f"{than} is {INCONCLUSIVE}"
     added = comparisons[comparisons["claim"] == BESIDE]
     clear = "; ".join(_of(row) for row in added[added["verdict"] != CLAIM[0]].itertuples())
     sentences = [
-        "**Some simple models fall clearly behind the LLM.**" if worse else "**Simple models keep up with the LLM.**",
+        f"**Simple models {head}.**",
         f"AUC on {' / '.join(map(title_of, best))}: {'; '.join(shown)}.",
         f"Clear differences to the LLM: {'; '.join(apart)}." if apart else "No difference to the LLM is clear.",
-        _numbers(asked, first),
+        f"{gain}." if (asked["compared"] == ID_BASED_CLAIM).any() else "",
         f"The LLM adds to LightGBM: {clear or INCONCLUSIVE}." if len(added) else "",
     ]
     return " ".join(filter(None, sentences))
@@ -351,7 +358,7 @@ def not_run(claims: pd.DataFrame, wanted: Sequence[str] = DATASETS) -> str:
     some = [f"{title_of(name)} is not read by {together(of)}" for name, of in missing.items() if of and of != readers]
     said = [f"of {together(none)} notebooks 05 and 06 are not run"] if none else []
     if not said + some:
-        return f"All {len(wanted)} data sets were read by {together(readers)}."
+        return f"All data sets are run, and read by {together(readers)}."
     return f"Not yet: {'; '.join(said + some)}. What is missing joins the findings and tables when it is run."
 
 

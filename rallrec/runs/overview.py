@@ -114,7 +114,7 @@ def write_comparisons(comparisons: pd.DataFrame, folder: Path) -> None:
         more = parts["dataset"].str.count("\n").sum() + max(0, told.count("\n") - 1) + 2 * max(0, 3 - len(rows))
         figure.axes[0].set_title(f"{claim}:\n{told}", fontsize="small")
         save(figure, folder / f"comparison-{number:02}", more)
-        lines.append(f"- [{claim}](figures/{folder.name}/comparison-{number:02}.png): {sentence}.\n")
+        lines.append(f"- [{claim}](comparison-{number:02}.png): {sentence}.\n")
     (folder / "comparisons_in_words.md").write_text("".join(lines), encoding="utf-8")
 
 

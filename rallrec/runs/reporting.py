@@ -1,5 +1,6 @@
-"""What `make` says after a run: the comparison with recorded values, the README's generated parts."""
+"""What `make` says after a run: the comparison with recorded values, the generated parts of README and docs."""
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -56,18 +57,38 @@ def _relative(path: Path) -> str:
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
 
 
-def fill_readme(path: Path | None = None) -> str:
-    """The README with every block between ``<!-- include FILE -->`` and ``<!-- end -->`` made anew from FILE."""
-    path = path or ROOT / "README.md"
+def generated() -> list[Path]:
+    """The pages that have parts made of figures' tables: the README and those of ``docs/``."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def filled(page: Path) -> str:
+    """A page with every block between ``<!-- include FILE -->`` and ``<!-- end -->`` made anew from FILE.
+
+    FILE is named from the repository's root; its relative links, which fit its own folder, become those of the page's.
+
+    Raises:
+        InputError: a FILE is not there.
+    """
 
     def block(match: re.Match) -> str:
         source = ROOT / match[1]
         if not source.exists():
-            raise InputError(f"README.md includes {match[1]}, which is not there; run `make all` first")
-        return f"<!-- include {match[1]} -->\n{source.read_text(encoding='utf-8')}<!-- end -->"
+            raise InputError(f"{page.name} includes {match[1]}, which is not there; run `make all` first")
+        text = re.sub(
+            LINK, lambda link: f"]({relinked(link[1], source.parent, page.parent)})", source.read_text("utf-8")
+        )
+        return f"<!-- include {match[1]} -->\n{text}<!-- end -->"
 
-    text = path.read_text(encoding="utf-8")
-    return re.sub(r"<!-- include (\S+) -->\n.*?<!-- end -->", block, text, flags=re.S)
+    return re.sub(r"<!-- include (\S+) -->\n.*?<!-- end -->", block, page.read_text(encoding="utf-8"), flags=re.S)
+
+
+LINK = r"\]\(((?!https?:|#)[^)\s]+)\)"  # a relative one, in Markdown
+
+
+def relinked(link: str, source: Path, target: Path) -> str:
+    """A link relative to one folder, as relative to another."""
+    return os.path.relpath(source / link, target).replace(os.sep, "/")
 
 
 def finish(places: list[str]) -> bool:
