@@ -1,6 +1,5 @@
 """README and docs: the README stays short, generated parts are those of the runs, links and commands exist."""
 
-import os
 import re
 import shlex
 

@@ -323,7 +323,10 @@ def test_what_is_found(outputs):
     assert [line[:2] for line in lines] == ["1.", "2.", "3.", "4.", "5."]
     alike = (folder / "all_findings.md").read_text()
     assert "- c: +0.100 on MovieLens-100K, +0.100 on MovieLens-1M, +0.100 on my-own.\n" in alike
-    assert "Inconclusive on all 3 data sets:\n\n- RALLRec instead of the best ID-based model, read by small" in alike
+    assert (
+        "Inconclusive on all 3 data sets:\n\n- RALLRec instead of the best ID-based model, read by smollm2-135m"
+        in alike
+    )
     assert alike.endswith("### One thing changed\n\nNothing is the same on all data sets.\n")
     said_of_parts = (folder / "changes_in_words.md").read_text().splitlines()
     assert said_of_parts[0] == "- *b, read by the vote*: raises the AUC on all 2 data sets."

@@ -3,6 +3,7 @@
 All sentences follow from verdicts and values; which of them stand there changes with the runs.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -45,8 +46,8 @@ PLAIN = {
 }
 # what the findings call them
 PARTS = {
-    "concatenation − text": "collaborative beside text embeddings",
-    "concatenation − id": "text beside collaborative embeddings",
+    "concatenation − text": "adding collaborative embeddings to text",
+    "concatenation − id": "adding text to collaborative embeddings",
     "mixture − concatenation": "alignment",
     "reranked − most similar": "reranking",
 }
@@ -124,10 +125,10 @@ def five(claims: pd.DataFrame, main: pd.DataFrame, comparisons: pd.DataFrame) ->
     by_vote = f" By the vote: {found}." if (found := _clear(voted, OVER_K)) else ""
     return [
         _replication(asked[asked["of_paper"]]),
-        f"**The method's parts: {_headline(asked, PARTS)}.** {_numbers(asked, PARTS)}",
-        f"**Tuning and retrieval: {_headline(asked, USE)}.** {_numbers(asked, USE)}",
+        f"**{_start(_headline(asked, PARTS))}** {_numbers(asked, PARTS)}",
+        f"**{_start(_headline(asked, USE))}** {_numbers(asked, USE)}",
         _simple(main, comparisons, asked),
-        f"**Showing 30 items instead of 5: {_headline(asked, OVER_K, 'for')}. {_by_llm(asked)}** "
+        f"**{_start(f'shown 30 items instead of 5, {_headline(asked, OVER_K, GAIN)}')} {_by_llm(asked)}** "
         f"{_numbers(asked, OVER_K)}{by_vote}",
     ]
 
@@ -209,18 +210,28 @@ def _replication(ours: pd.DataFrame) -> str:
     return f"**{head}.** {' '.join(sentences)}"
 
 
-def _headline(rows: pd.DataFrame, names: dict[str, str], by: str = "from") -> str:
-    """``a clear gain on D from a, no clear effect from b and c``, by whether any LLM finds one."""
-    said = []
-    for lead, sign in (("gain", 1), ("loss", -1)):
+AUC = (("raises the AUC", "raise the AUC"), ("lowers it", "lower it"), ("has", "have"))  # of one, of several
+GAIN = (("gains", "gain"), ("loses", "lose"), ("shows", "show"))
+
+
+def _headline(rows: pd.DataFrame, names: dict[str, str], verbs: tuple[tuple[str, str], ...] = AUC) -> str:
+    """Two sentences at most: what any LLM finds a clear gain or loss of, and where; what has no clear effect."""
+    clear = []
+    for (one, several), sign in zip(verbs, (1, -1), strict=False):
         on: dict[str, list[str]] = {}
         for name, words in names.items():
             if len(found := _decided(rows, name, sign)):
                 on.setdefault(_titles(_datasets(found)), []).append(words)
-        said += [f"a clear {lead} on {where} {by} {together(of)}" for where, of in on.items()]
+        clear += [f"{together(of)} clearly {several if of[1:] else one} on {where}" for where, of in on.items()]
+    sentences = [f"{'; '.join(clear)}."] if clear else []
     if rest := [names[name] for name in _inconclusive(rows, names)]:
-        said.append(f"no clear effect {by} {together(rest)}")
-    return ", ".join(said) or NOT_MEASURED
+        sentences.append(f"{together(rest)} {verbs[2][len(rest) > 1]} no clear effect.")
+    return " ".join(sentences) or f"{NOT_MEASURED}."
+
+
+def _start(sentences: str) -> str:
+    """With a capital at the start of each sentence."""
+    return re.sub(r"(^|\. )([a-z])", lambda first: first[1] + first[2].upper(), sentences)
 
 
 def _inconclusive(rows: pd.DataFrame, names: Iterable[str]) -> dict[str, pd.DataFrame]:
