@@ -83,8 +83,8 @@ def test_what_replicates_is_counted_and_the_largest_is_named():
     right = {("ml-100k", reader, "RALLRec − ReLLa"): "replicates" for reader in (SMALL, BIG)}
     right["ml-100k", BIG, "mixture − concatenation"] = "replicates"
     first, parts, _, _, over_k = five(right)
-    head = "**2 of the paper's 14 comparisons replicate on MovieLens-100K, none on BookCrossing.**"
-    assert first.startswith(f"{head} On MovieLens-100K: 1 with both LLMs, 1 with one alone. The largest effect")
+    head = "**Of the paper's 14 comparisons 2 replicate on MovieLens-100K, none on BookCrossing.**"
+    assert first.startswith(f"{head} With every LLM: 1 on MovieLens-100K. The largest effect")
     assert "ReLLa): AUC +0.100 [+0.080, +0.130] (MovieLens-100K, small), where the paper has +0.025 on Movie" in first
     assert parts.startswith("**Alignment clearly raises the AUC on MovieLens-100K. Adding collaborative embeddings to")
     assert "Clear: alignment +0.100 [+0.080, +0.130] (MovieLens-100K, big)." in parts
@@ -102,8 +102,10 @@ def test_what_contradicts_is_a_loss():
     wrong |= {("bookcrossing", BIG, "RALLRec − untuned"): "replicates"}
     first, _, use, _, over_k = five(wrong)
     assert "The paper's sign is contradicted for tuning the LLM (BookCrossing)." in first
-    both = "**Tuning the LLM clearly raises the AUC on BookCrossing; tuning the LLM clearly lowers it on BookCrossing. "
-    assert use.startswith(both)
+    both = (
+        "Tuning the LLM clearly raises the AUC on BookCrossing; tuning the LLM clearly lowers the AUC on BookCrossing."
+    )
+    assert use.startswith(f"**{both} ")
     assert "tuning the LLM -0.100 [-0.120, -0.070] (BookCrossing, small)" in use
     assert "changes 1 of 34 verdicts, 1 of them the sign" in over_k
 
@@ -136,7 +138,7 @@ def test_one_llm_and_one_data_set_and_none():
     claims = claims_of({("mine", SMALL, "RALLRec − ReLLa"): "replicates"}, ("mine",), (SMALL,))
     main = main_of(("mine",))
     first, *_, over_k = findings.five(claims, main[main["read_by"] == SMALL], ours_of(dataset="mine"))
-    assert first.startswith("**1 of the paper's 14 comparisons replicates on mine.** The largest effect")
+    assert first.startswith("**Of the paper's 14 comparisons 1 replicate on mine.** The largest effect")
     assert "the paper has" not in first
     assert "No comparison was made through more than one LLM." in over_k
     nothing = claims_of({}).assign(verdict="not measured")

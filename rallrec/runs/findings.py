@@ -178,20 +178,25 @@ def _replication(ours: pd.DataFrame) -> str:
     if not len(ours):
         return "**No comparison of the paper was made through an LLM.**"
     said = ours.groupby(["dataset", "number", "compared"], sort=False)["verdict"].agg(_of_all)
-    told, silent, sentences = [], [], []
+    told, silent, shared, sentences = [], [], [], []
+    sizes = set(said.groupby(level=0, sort=False).size())
     for dataset, of in said.groupby(level=0, sort=False):
         every, some = (of == "all").sum(), (of == "some").sum()
         if not every + some:
             silent.append(dataset)
-        else:
-            verb = "replicate" if every + some > 1 else "replicates"
-            told.append(f"{every + some} of the paper's {len(of)} comparisons {verb} on {title_of(dataset)}")
-            llms = ours.loc[ours["dataset"] == dataset, "read_by"].nunique()
-            if llms > 1:
-                whose = "both LLMs" if llms == 2 else "every LLM"
-                sentences.append(f"On {title_of(dataset)}: {every} with {whose}, {some} with one alone.")
-    head = "; ".join(told) or "None of the paper's comparisons replicates"
-    head += f", none on {_titles(silent)}" if silent and told else ""
+            continue
+        among = f" of {len(of)}" if len(sizes) > 1 else ""
+        told.append(f"{every + some}{among} {'replicate ' * (not told)}on {title_of(dataset)}")
+        if len(set(ours.loc[ours["dataset"] == dataset, "read_by"])) > 1:
+            shared.append(f"{every} on {title_of(dataset)}")
+    if told:
+        total = "" if len(sizes) > 1 else f"{max(sizes)} "
+        head = f"Of the paper's {total}comparisons {together(told)}"
+        head += f", none on {_titles(silent)}" if silent else ""
+    else:
+        head = "None of the paper's comparisons replicates"
+    if shared:
+        sentences.append(f"With every LLM: {together(shared)}.")
     if len(right := ours[ours["verdict"] == REPLICATES]):
         row = _largest(right)
         source = f" on {TITLES[row.reported_on]}" if row.reported_on not in ("", own_name(row.dataset)) else ""
@@ -199,7 +204,8 @@ def _replication(ours: pd.DataFrame) -> str:
         sentences.append(f"The largest effect is that of {PLAIN[row.compared]}: AUC {_of(row)}{theirs}.")
     wrong = said[said.isin(["wrong", "opposite"])].index
     if len(wrong):
-        found = [f"{PLAIN[compared]} ({title_of(dataset)})" for dataset, _, compared in wrong]
+        where = wrong.to_frame(index=False).groupby("compared", sort=False)["dataset"]
+        found = [f"{PLAIN[compared]} ({_titles(datasets)})" for compared, datasets in where]
         sentences.append(f"The paper's sign is contradicted for {together(found)}.")
     if silent:
         of = [ours[ours["dataset"] == name] for name in silent]
@@ -210,11 +216,15 @@ def _replication(ours: pd.DataFrame) -> str:
     return f"**{head}.** {' '.join(sentences)}"
 
 
-AUC = (("raises the AUC", "raise the AUC"), ("lowers it", "lower it"), ("has", "have"))  # of one, of several
+MOVES = (
+    ("raises the AUC", "raise the AUC"),
+    ("lowers the AUC", "lower the AUC"),
+    ("has", "have"),
+)  # of one, of several
 GAIN = (("gains", "gain"), ("loses", "lose"), ("shows", "show"))
 
 
-def _headline(rows: pd.DataFrame, names: dict[str, str], verbs: tuple[tuple[str, str], ...] = AUC) -> str:
+def _headline(rows: pd.DataFrame, names: dict[str, str], verbs: tuple[tuple[str, str], ...] = MOVES) -> str:
     """Two sentences at most: what any LLM finds a clear gain or loss of, and where; what has no clear effect."""
     clear = []
     for (one, several), sign in zip(verbs, (1, -1), strict=False):
@@ -245,7 +255,8 @@ def _clear(rows: pd.DataFrame, names: dict[str, str]) -> str:
     found = []
     for name, words in names.items():
         for of in (_decided(rows, name, sign) for sign in (1, -1)):
-            found += [f"{words} {_of(_largest(one))}" for _, one in of.groupby("dataset", sort=False)]
+            each = [_of(_largest(one)) for _, one in of.groupby("dataset", sort=False)]
+            found += [f"{words} {', '.join(each)}"] if each else []
     return "; ".join(found)
 
 
