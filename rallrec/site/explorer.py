@@ -7,15 +7,12 @@ of two points is the standard deviation of the choices' paired difference, the l
 These are sums over many ratings, and tell nothing of a single one: they may be published where the ratings may not.
 """
 
-import ast
-import gzip
 import hashlib
-import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
-from itertools import combinations
-from math import gcd
-from pathlib import Path
+from itertools import combinations, groupby, product
+from math import floor, gcd
 from time import perf_counter
 
 import numpy as np
@@ -25,47 +22,32 @@ from ..evaluation.calibration import platt
 from ..evaluation.influence import WIDTH, influences
 from ..evaluation.metrics import RESAMPLES, difference
 from ..evaluation.resampling import aucs, resampled_users
-from ..infra.code import bare, digest_of
 from ..infra.errors import InputError
-from ..infra.files import data_dir, published_dir
 from ..infra.progress import Progress
+from ..infra.registry import Registry
 from ..pipeline import METHOD, PARTS, Choice, Study
 from ..readers.combination import combine
 from ..readers.vote import vote
 from ..representations.mixture import REPRESENTATIONS
-from ..retrieval.selectors import SELECTORS
+from ..retrieval.selectors import ROUNDED, SELECTORS
 
 K = (1, 2, 3, 5, 10, 15, 20, 30, 50)
-ALPHAS = (None, 0.0, 1 / 5, 1 / 3, 1 / 2, 2 / 3, 4 / 5, 9 / 10, 1.0)  # None: by validation, as the paper has it
-SHARES = (None, 0.0, 1 / 6, 1 / 2, 2 / 3, 5 / 6, 1.0)  # None: the released code's third
+ALPHAS = (None, 0.0, 1 / 3, 1 / 2, 2 / 3, 4 / 5, 1.0)  # None: by validation, as the paper has it
+SHARES = (0.0, 1 / 6, None, 1 / 2, 2 / 3, 5 / 6, 1.0)  # None: the released code's third
 OPTIONS = {"rerank": ("alpha", ALPHAS), "released": ("recent", SHARES)}  # of selectors, and their values
 READ_BY = ("vote", "item mean + vote")
 QUARTERS = 4  # in which the weights of a mixture are given
 FINE = 15  # steps of the rounding in a typical standard deviation of a difference
 CHECKED = 20  # choices whose differences' intervals are compared with the bootstrap's
 DIGITS = 5  # of an AUC
-TITLES = {
-    "ml-100k": "MovieLens-100K",
-    "ml-1m": "MovieLens-1M",
-    "bookcrossing": "BookCrossing",
-    "amazon-movies": "Amazon movies",
-    "tiny": "tiny (generated)",
-}
-# what an AUC depends on beside the data and what was trained on them
-MODULES = (
-    "evaluation/calibration.py",
-    "evaluation/influence.py",
-    "readers/combination.py",
-    "readers/vote.py",
-    "representations/mixture.py",
-    "retrieval/learned.py",
-    "retrieval/retrieve.py",
-    "retrieval/selectors.py",
-    "site/explorer.py",
-)
 
 
 # --- the grid -----------------------------------------------------------------------------------
+
+
+def built_in(registry: Registry) -> list[str]:
+    """Names in their order, without what a user's file added."""
+    return [name for name in registry if name in registry.built_in]
 
 
 def weights() -> tuple[tuple[int, ...] | None, ...]:
@@ -74,21 +56,24 @@ def weights() -> tuple[tuple[int, ...] | None, ...]:
     return None, *(tuple(w // gcd(*each) for w in each) for each in quarters)
 
 
-def curves() -> dict[str, Choice]:
+def curves(representations: Sequence[str]) -> dict[str, Choice]:
     """The choices of the grid by their keys (see `key`), each without its K.
 
-    The vote reads what every representation and selector shows; of the mixture, with all weights. The item's mean
-    beside the vote is fitted anew for each choice, so it has the selectors' defaults only.
+    The vote reads what every representation and selector shows, with every option of a selector. Weights other than the
+    paper's, and the item's mean beside the vote, have the selectors' defaults only: each is retrieved, or fitted, anew.
     """
-    selectors = [name for name in SELECTORS if name in SELECTORS.built_in]
+    selectors = built_in(SELECTORS)
     found = [Choice(selector=name) for name in selectors if not SELECTORS[name].reads_items]
-    for name in (name for name in REPRESENTATIONS if name in REPRESENTATIONS.built_in):
-        for each in weights() if name == METHOD.representation else (None,):
-            for selector in (selector for selector in selectors if SELECTORS[selector].reads_items):
-                option, values = OPTIONS.get(selector, ("k", (None,)))
-                found += [Choice(name, selector, weights=each, **{option: value}) for value in values]
-    plain = [choice for choice in found if not choice.options and choice.weights is None]
-    return {key(choice): choice for choice in (*found, *(choice.read_by(READ_BY[1]) for choice in plain))}
+    for name in representations:
+        for selector in (selector for selector in selectors if SELECTORS[selector].reads_items):
+            option, values = OPTIONS.get(selector, ("k", (None,)))
+            found += [Choice(name, selector, **{option: value}) for value in values]
+            if name == METHOD.representation:
+                found += [Choice(name, selector, weights=each) for each in weights()[1:]]
+    with_mean = [
+        replace(choice, reader=READ_BY[1]) for choice in found if choice.weights is None and not choice.options
+    ]
+    return {key(choice): choice for choice in (*found, *with_mean)}
 
 
 def key(choice: Choice) -> str:
@@ -106,14 +91,13 @@ def named(value) -> str:
     return "" if value is None else str(Fraction(value).limit_denominator(100) if isinstance(value, float) else value)
 
 
-def axes(dataset: str) -> dict[str, list[dict[str, str]]]:
+def axes(dataset: str, representations: Sequence[str]) -> dict[str, list[dict[str, str]]]:
     """What each knob offers, by the field of `Choice` and in their order: its name, its label, its flag of the command.
 
     The command of a choice is the data set's, then its flags in this order.
     """
     start = METHOD.command(dataset)
-    built_in = {"representation": REPRESENTATIONS, "selector": SELECTORS}
-    values = {name: [value for value in of if value in of.built_in] for name, of in built_in.items()}
+    values = {"representation": representations, "selector": built_in(SELECTORS)}
     values |= {"reader": READ_BY, "k": K, "weights": weights()} | dict(OPTIONS.values())
     labels = {"alpha": "by validation", "recent": "1/3", "weights": "1 1 1"}
 
@@ -157,25 +141,59 @@ class Tally:
         return self.of[known]
 
 
-def read(study: Study, choice: Choice) -> dict[str, np.ndarray]:
-    """Scores of all samples of each part by a choice of the grid: `Study.predict`, and nothing is kept in memory."""
-    votes = {part: vote(study.shown(choice, study.samples(part))) for part in PARTS}
-    if choice.reader == "vote":
-        return votes
-    mean = METHOD.read_by("item's mean rating")
-    means = {part: study.predict(mean, part) for part in PARTS}
-    liked = study.split.valid.liked
-    calibrated = platt(votes["valid"], liked)
-    both = [means, {part: calibrated(votes[part]) for part in PARTS}]
-    p, _ = combine([each["valid"] for each in both], liked, [np.concatenate([each[p] for p in PARTS]) for each in both])
-    return dict(zip(PARTS, np.split(p, [len(votes[PARTS[0]])]), strict=True))
+@dataclass(eq=False)
+class Votes:
+    """The vote of the grid's choices, made once for all that show the same items, be it in another order."""
+
+    study: Study
+    made: dict[Choice, dict[str, np.ndarray]] = field(default_factory=dict)
+
+    def of(self, choice: Choice) -> dict[str, np.ndarray]:
+        """The mean rating of what is shown, for all samples of each part."""
+        alike = shows_the_same(self.study, choice)
+        if alike not in self.made:
+            self.made[alike] = {part: vote(self.study.shown(alike, self.study.samples(part))) for part in PARTS}
+        return self.made[alike]
+
+    def read(self, choice: Choice) -> dict[str, np.ndarray]:
+        """Scores by the choice's reader: those of `Study.predict`, in whose memory they would all be kept."""
+        votes = self.of(replace(choice, reader="vote"))
+        if choice.reader == "vote":
+            return votes
+        mean = METHOD.read_by("item's mean rating")
+        means = {part: self.study.predict(mean, part) for part in PARTS}
+        liked = self.study.split.valid.liked
+        calibrated = platt(votes["valid"], liked)
+        both = [means, {part: calibrated(votes[part]) for part in PARTS}]
+        every = [np.concatenate([each[part] for part in PARTS]) for each in both]
+        p, _ = combine([each["valid"] for each in both], liked, every)
+        return dict(zip(PARTS, np.split(p, [len(votes[PARTS[0]])]), strict=True))
 
 
-def measure(study: Study, command: str) -> dict:
+def shows_the_same(study: Study, choice: Choice) -> Choice:
+    """The plainest choice that shows the same items, whatever their order, as which the vote does not see."""
+    k, alpha = choice.k, choice.alpha
+    if choice.selector == "sequential":
+        return replace(choice, selector="high")
+    if choice.selector == "rerank":
+        alpha = study.best_alpha(study.items(choice), k) if alpha is None else alpha
+        if alpha in (0, 1):  # one of the two channels alone
+            return Choice(selector="recent", k=k) if alpha == 0 else replace(choice, selector="high", alpha=None)
+        return replace(choice, alpha=alpha)
+    if choice.selector == "released":
+        kept = floor((1 - (1 / 3 if choice.recent is None else choice.recent)) * k + ROUNDED)
+        if kept in (0, k):
+            return Choice(selector="recent", k=k) if kept == 0 else replace(choice, selector="high", recent=None)
+        return replace(choice, recent=1 - kept / k)
+    return choice
+
+
+def measure(study: Study, command: str, representations: Sequence[str]) -> dict:
     """All that the page shows of a study.
 
     Args:
         command: of the method's row; flags follow it (see `axes`).
+        representations: those to measure.
 
     Returns:
         What JSON holds. ``parts`` has of ``valid`` and ``test``: ``auc`` in 1e-5, of each distinct prediction;
@@ -185,36 +203,40 @@ def measure(study: Study, command: str) -> dict:
     Raises:
         InputError: all samples of a part are liked, or none.
     """
-    began, grid = perf_counter(), curves()
+
+    def of_items(name: str) -> tuple[str, ...]:
+        return tuple(name.split("|")[1:3])  # representation and weights
+
+    began, grid = perf_counter(), curves(representations)
     tallies = {part: Tally(study.samples(part)) for part in PARTS}
     found = {part: {name: [] for name in grid} for part in PARTS}
     with Progress(f"explorer of {study.split.data.name}", len(grid) * len(K), "choices") as progress:
-        for name, choice in grid.items():
-            for k in K:
-                at_k = replace(choice, k=k)
-                for part, scores in read(study, at_k).items():
+        for _, alike in groupby(sorted(grid, key=of_items), of_items):
+            votes = Votes(study)  # a representation's at a time
+            for k, name in product(K, list(alike)):  # K first: of halves, what is retrieved depends on it
+                at_k = replace(grid[name], k=k)
+                for part, scores in votes.read(at_k).items():
                     found[part][name].append(tallies[part].add(at_k, scores))
                 progress.add()
     data = study.split.data
     return dict(
         dataset=data.name,
-        title=TITLES.get(data.name, data.name),
         command=command,
         k=study.size.k,
-        axes=axes(data.name),
+        axes=axes(data.name, representations),
         options={selector: option for selector, (option, _) in OPTIONS.items()},
+        missing=[name for name in built_in(REPRESENTATIONS) if name not in representations],
         reads_items=[name for name in SELECTORS if SELECTORS[name].reads_items],
         timed=bool(data.timed),
-        alpha=_chosen(study),
+        alpha=_chosen(study, grid),
         parts={part: _written(study, tally, found[part]) for part, tally in tallies.items()},
         seconds=round(perf_counter() - began),
-        made_of=made_of(study),
     )
 
 
-def _chosen(study: Study) -> dict[str, list[str]]:
+def _chosen(study: Study, grid: dict[str, Choice]) -> dict[str, list[str]]:
     """The alpha that validation chooses at each K, by representation and weights."""
-    of = {c.representation + "|" + named(c.weights): c for c in curves().values() if c.selector == "rerank"}
+    of = {c.representation + "|" + named(c.weights): c for c in grid.values() if c.selector == "rerank"}
     return {name: [named(study.best_alpha(study.items(c), k)) for k in K] for name, c in of.items()}
 
 
@@ -267,7 +289,7 @@ def _checked(study: Study, tally: Tally, points: np.ndarray) -> dict:
     """
     some = np.random.default_rng(0).permutation(len(tally.auc))[:CHECKED]
     part = next(part for part in PARTS if study.samples(part) is tally.samples)
-    scores = [read(study, tally.first[i])[part] for i in some]
+    scores = [Votes(study).read(tally.first[i])[part] for i in some]
     replicates = []
     for seed in (0, 1):
         user, drawn = resampled_users(tally.samples.user, RESAMPLES, seed)
@@ -284,53 +306,3 @@ def _checked(study: Study, tally: Tally, points: np.ndarray) -> dict:
         name: [float(f"{f(of):.2g}") for f in (np.median, np.max)] for name, of in (("ends", ours), ("seeds", seeds))
     }
     return worst | dict(pairs=len(sds), sd=float(f"{np.median(sds):.2g}"))
-
-
-def made_of(study: Study) -> dict:
-    """All that the numbers depend on; trains what is not at hand."""
-    for name in REPRESENTATIONS.built_in:
-        study.representation(name)
-    _ = study.ranker
-    return dict(
-        data=study.split.data.hash,
-        llm=study.llm.weights,
-        k=study.size.k,
-        seed=study.seed,
-        trained=dict(sorted(study.trained.items())),
-        code=code(),
-    )
-
-
-def code() -> dict[str, str]:
-    """Digests of the modules that compute what is shown, whatever their comments and layout."""
-    package = Path(__file__).parents[1]
-    return {name: digest_of(bare(ast.parse((package / name).read_bytes()))) for name in MODULES}
-
-
-# --- files --------------------------------------------------------------------------------------
-
-
-def local_path(name: str) -> Path:
-    """Where a user's own numbers of a data set lie; git ignores them."""
-    return data_dir() / "explorer" / f"{name}.json.gz"
-
-
-def published_path(name: str) -> Path:
-    """Where the repository's lie: the page can be made where the data are not."""
-    return published_dir() / name / "explorer.json.gz"
-
-
-def save(path: Path, record: dict) -> Path:
-    """Write a record, gzipped; the same record gives the same bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(gzip.compress(_json(record).encode(), 9, mtime=0))
-    return path
-
-
-def load(path: Path) -> dict:
-    """A record that `save` wrote."""
-    return json.loads(gzip.decompress(path.read_bytes()))
-
-
-def _json(record) -> str:
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
