@@ -73,7 +73,7 @@ def key(of: dict) -> str:
 
 def changed_code(record: dict) -> list[str]:
     """The modules that are no longer those that made a record."""
-    now, then = code(), record["made_of"]["code"]
+    now, then = code(), record.get("made_of", {}).get("code", {})
     return [name for name in now if now[name] != then.get(name)]
 
 
@@ -146,6 +146,20 @@ def command(of: Parameters) -> str:
     return METHOD.command(of.dataset) + "".join(flags)
 
 
+def record_of(name: str) -> dict | None:
+    """The record that the page shows of a data set, with the modules that changed since in ``changed_code``.
+
+    A user's own goes before the repository's, unless modules changed since: then the page may not understand it.
+    """
+    for path in (local_path(name), published_path(name)):
+        if path.exists():
+            record = load(path)
+            record["changed_code"] = changed_code(record)
+            if path != local_path(name) or not record["changed_code"]:
+                return record
+    return None
+
+
 # --- the page -----------------------------------------------------------------------------------
 
 
@@ -166,11 +180,9 @@ def write(folder: Path, names: Iterable[str] = DATASETS, users: bool = True) -> 
     for name in names:
         if name == "tiny":
             make(Parameters("tiny", "tiny-random", "smoke"), users=True)
-        path = next((p for p in (local_path(name), published_path(name)) if p.exists()), None)
-        if path is None:
+        record = record_of(name)
+        if record is None:
             continue
-        record = load(path)
-        record["changed_code"] = changed_code(record)
         _script(folder / f"{name}.js", "add", record)
         shown = users_path(name).exists() and (users or name == "tiny")
         if shown:

@@ -11,16 +11,17 @@ const rallrecExplorer = (() => {
   const FIELDS = ["reader", "representation", "weights", "selector"];
   const CHOICE = [...FIELDS, "alpha", "recent", "k"];
   const SELECTORS = {
-    recent: "the last K ratings",
-    high: "the K most similar, most similar first",
-    sequential: "the same, in time order",
-    rerank: "the paper's: similar and recent compete",
-    released: "the released code's",
-    learned: "ours: LightGBM's lambdarank",
+    recent: "The last K ratings.",
+    high: "The K most similar items, most similar first.",
+    sequential: "The K most similar items in time order: a vote does not see the order.",
+    rerank: "The paper's: the K most similar and the K most recent compete.",
+    released: "The released code's: the newest of the similar ones, then recent ones.",
+    learned: "Ours: LightGBM ranks what is likely to agree with the target.",
   };
   const DEFAULT = { reader: "vote", representation: "mixture", weights: "", selector: "rerank", alpha: "", recent: "" };
   const WIDTH = 1.959964; // standard deviations on each side of a 95 % interval
   const records = {}; // by data set
+  const examples = {}; // users, by data set
   const waiting = {}; // promises of records, by data set
   let root, names, state, controls;
 
@@ -64,11 +65,12 @@ const rallrecExplorer = (() => {
     } else if (choice.representation !== "mixture") {
       why.weights = "Weights are measured for the representation “mixture”.";
     }
-    for (const [selector, option] of Object.entries(record.options))
+    if (choice.reader !== "vote") why.weights ??= `“${choice.reader}” is measured for equal weights only.`;
+    for (const [selector, option] of Object.entries(record.options)) {
       if (choice.selector !== selector) why[option] = `Only the selector “${selector}” takes it.`;
-    if (choice.reader !== "vote")
-      for (const name of ["weights", "alpha", "recent"])
-        why[name] ??= `“${choice.reader}” is fitted anew for each choice: it is measured for the default only.`;
+      else if (choice.reader !== "vote") why[option] = `“${choice.reader}” is measured for the default only.`;
+      else if (choice.weights && !why.weights) why[option] = "With other weights, the default only is measured.";
+    }
     return why;
   }
 
@@ -238,6 +240,8 @@ const rallrecExplorer = (() => {
       html("div", { class: "buttons" }, controls.reset)
     );
     for (const each of ["k", "recent"]) knobs.querySelector(`[data-knob=${each}] label`).htmlFor = `explorer-${each}`;
+    controls.about = html("p", { class: "about" });
+    knobs.querySelector("[data-knob=selector]").append(controls.about);
     controls.sentence = html("p", { class: "sentence", "aria-live": "polite" });
     controls.baseline = html("p", { class: "baseline" });
     controls.figure = html("div", { class: "figure" });
@@ -248,7 +252,6 @@ const rallrecExplorer = (() => {
     const result = html(
       "div",
       { class: "result" },
-      controls.sentence,
       controls.figure,
       controls.baseline,
       html("div", { class: "buttons" }, controls.pin, controls.unpin),
@@ -257,7 +260,7 @@ const rallrecExplorer = (() => {
       html("details", {}, html("summary", {}, "The numbers"), controls.table),
       controls.limits
     );
-    root.replaceChildren(knobs, result);
+    root.replaceChildren(controls.sentence, knobs, result);
     new ResizeObserver(() => records[state.dataset] && figure(records[state.dataset])).observe(controls.figure);
   }
 
@@ -302,21 +305,19 @@ const rallrecExplorer = (() => {
       for (const control of box.querySelectorAll("select, input")) control.disabled = Boolean(reason);
     }
     controls.dataset.value = state.dataset;
+    controls.about.textContent = SELECTORS[state.selector] ?? "";
     controls.part.checked = state.part === "test";
     root.classList.toggle("on-test", state.part === "test");
     for (const name of ["reader", "representation", "selector", "alpha"]) {
-      const options = record.axes[name].map((each) => {
-        const about = name === "selector" ? `${each.label}: ${SELECTORS[each.name]}` : each.label;
-        return html("option", { value: each.name }, about);
-      });
-      controls[name].replaceChildren(...options);
-      controls[name].value = state[name];
+      if (controls[name].record !== record) offer(record, name);
+      controls[name].value = (name in why ? DEFAULT : state)[name];
     }
     for (const name of ["k", "recent"]) {
       const axis = record.axes[name];
       controls[name].input.max = String(axis.length - 1);
-      controls[name].input.value = String(axis.findIndex((each) => each.name === state[name]));
-      const shown = label(record, name, state[name]);
+      const value = (name in why ? DEFAULT : state)[name];
+      controls[name].input.value = String(axis.findIndex((each) => each.name === value));
+      const shown = label(record, name, value);
       controls[name].shown.textContent = shown;
       controls[name].input.setAttribute("aria-valuetext", shown);
     }
@@ -324,6 +325,15 @@ const rallrecExplorer = (() => {
     said(record);
     figure(record);
     numbers(record);
+  }
+
+  function offer(record, name) {
+    const options = record.axes[name].map((each) => html("option", { value: each.name }, each.label));
+    const missing = (name === "representation" ? record.missing : []).map((each) =>
+      html("option", { disabled: true, title: "Not measured on these data." }, `${each} (not measured here)`)
+    );
+    controls[name].replaceChildren(...options, ...missing);
+    controls[name].record = record;
   }
 
   // The weights as a triangle: a corner is one part alone. A dot's shade is the AUC of its weights.
@@ -392,8 +402,11 @@ const rallrecExplorer = (() => {
       state.part === "test"
         ? "Test samples are for one choice, made on validation samples: the best of many looks better than it is. "
         : "";
+    const old = record.changed_code.length
+      ? `Measured before ${record.changed_code.join(", ")} changed: rallrec explorer measures anew. `
+      : "";
     controls.limits.textContent =
-      `${caveat}Intervals are 95 % user intervals of one comparison each. Their ends differ from those of 1,000 ` +
+      `${old}${caveat}Intervals are 95 % user intervals of one comparison each. Their ends differ from those of 1,000 ` +
       `bootstrap resamples by ${checked.ends[0]} (median) and ${checked.ends[1]} (worst of ${checked.pairs} pairs); ` +
       `another seed of the bootstrap differs by ${checked.seeds[0]} and ${checked.seeds[1]}.`;
   }
@@ -472,7 +485,7 @@ const rallrecExplorer = (() => {
     axis(below, 3);
     const narrow = width < 430;
     made.append(
-      text(left, 14, `AUC on ${PARTS[state.part]}`, { class: "panel" }),
+      text(left, 14, `AUC, ${PARTS[state.part]} samples`, { class: "panel" }),
       text(left, top + upper + between - 10, narrow ? "Minus the pinned baseline" : "Difference to the pinned baseline, 95 % interval", {
         class: "panel",
       })
@@ -521,6 +534,61 @@ const rallrecExplorer = (() => {
     made.append(group);
   }
 
+  // --- example users ---------------------------------------------------------------------------------
+
+  async function people() {
+    const shown = names.filter((each) => each.users);
+    if (!shown.length) return;
+    const which = html("select", { "aria-label": "Data set of the example users" });
+    which.append(...shown.map((each) => html("option", { value: each.name }, each.title)));
+    const who = html("select", { "aria-label": "Example user" });
+    const step = (by, text) =>
+      html("button", { type: "button", "aria-label": by < 0 ? "Previous user" : "Next user", onclick: () => turn(by) }, text);
+    const table = html("div", { class: "person" });
+    const about = html("p", { class: "note" });
+    let of;
+    const turn = (by) => {
+      who.selectedIndex = (who.selectedIndex + by + who.length) % who.length;
+      person();
+    };
+    const person = () => table.replaceChildren(...onePerson(of, of.users[who.selectedIndex]));
+    const open = async () => {
+      await script(`${base}${which.value}-users.js`);
+      of = examples[which.value];
+      who.replaceChildren(...of.users.map((each, i) => html("option", { value: String(i) }, `user ${each.user}`)));
+      about.textContent =
+        `What each selector shows of one sample at K = ${of.k}, with the mixture, in the prompt's order. ` +
+        "The bar at a title's left tells a like (blue) from a dislike (orange).";
+      person();
+    };
+    which.onchange = open;
+    who.onchange = person;
+    const box = html("section", { class: "users" }, html("h3", {}, "Example users"), about);
+    box.append(html("div", { class: "buttons" }, which, step(-1, "‹"), who, step(1, "›")), table);
+    root.append(box);
+    await open();
+  }
+
+  const percent = (p) => `${Math.round(100 * p)} %`;
+
+  function onePerson(of, user) {
+    const target = html("p", {}, "Target: ", html("strong", {}, of.titles[user.target]));
+    target.append(user.liked ? ", which the user liked." : ", which the user did not like.");
+    const head = Object.entries(user.shown).map(([name, shown]) => {
+      const p = `P(like): vote ${percent(shown.p)}` + (shown.llm === null ? "" : `, LLM ${percent(shown.llm)}`);
+      return html("th", { scope: "col" }, name, html("small", {}, p));
+    });
+    const cells = Object.values(user.shown).map((shown) => {
+      const items = shown.items.map(([title, rating, liked]) =>
+        html("span", { class: liked ? "item liked" : "item" }, `${of.titles[title]} · ${rating}`)
+      );
+      return html("td", {}, ...items);
+    });
+    const table = html("table", {}, html("thead", {}, html("tr", {}, ...head)));
+    table.append(html("tbody", {}, html("tr", {}, ...cells)));
+    return [target, table];
+  }
+
   async function start() {
     root = document.getElementById("explorer");
     if (!root) return;
@@ -532,6 +600,7 @@ const rallrecExplorer = (() => {
       build();
       await follow();
       addEventListener("hashchange", follow);
+      await people();
     } catch (error) {
       root.replaceChildren(html("p", { class: "error" }, `The explorer can't start: ${error.message}.`));
       throw error;
@@ -539,5 +608,9 @@ const rallrecExplorer = (() => {
   }
 
   document.readyState === "loading" ? addEventListener("DOMContentLoaded", start) : start();
-  return { add, index: (given) => (names = given) };
+  return {
+    add,
+    index: (given) => (names = given),
+    users: (given) => (examples[given.dataset] = given),
+  };
 })();
