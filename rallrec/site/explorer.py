@@ -37,7 +37,7 @@ SHARES = (0.0, 1 / 6, None, 1 / 2, 2 / 3, 5 / 6, 1.0)  # None: the released code
 OPTIONS = {"rerank": ("alpha", ALPHAS), "released": ("recent", SHARES)}  # of selectors, and their values
 READ_BY = ("vote", "item mean + vote")
 QUARTERS = 4  # in which the weights of a mixture are given
-FINE = 15  # steps of the rounding in a typical standard deviation of a difference
+FINE = 25  # steps of the rounding in a typical standard deviation of a difference
 CHECKED = 20  # choices whose differences' intervals are compared with the bootstrap's
 DIGITS = 5  # of an AUC
 

@@ -45,7 +45,7 @@ const rallrecExplorer = (() => {
 
   // The AUC of prediction i, or its difference to that of j, with the 95 % interval.
   function estimate(part, i, j = -1) {
-    const middle = value(part, i) - (j < 0 ? 0 : value(part, j));
+    const middle = (part.auc[i] - (j < 0 ? 0 : part.auc[j])) / 1e5;
     const half = WIDTH * spread(part, i, j);
     return { value: middle, low: middle - half, high: middle + half, same: i === j };
   }
@@ -225,7 +225,7 @@ const rallrecExplorer = (() => {
       { class: "knobs", "aria-label": "Knobs", onsubmit: (e) => e.preventDefault() },
       knob("dataset", "Data set", controls.dataset),
       knob("representation", "Representation", controls.representation),
-      knob("weights", "Weights of its parts", controls.weights),
+      knob("weights", "Weights of its parts; the bluer, the higher the AUC", controls.weights),
       knob("selector", "Selector", controls.selector),
       knob("k", "K, items shown", controls.k.box),
       knob("alpha", "α, similarity against recency", controls.alpha),
@@ -340,7 +340,8 @@ const rallrecExplorer = (() => {
   function simplex(record) {
     const part = record.parts[state.part];
     const axis = record.axes.weights;
-    const auc = (each) => value(part, curve(record, state.part, { ...state, weights: each.name })[at(record, state)]);
+    const plain = { ...state, alpha: DEFAULT.alpha, recent: DEFAULT.recent }; // all that other weights have
+    const auc = (each) => value(part, curve(record, state.part, { ...plain, weights: each.name })[at(record, state)]);
     const off = "weights" in reasons(record, state);
     const aucs = off ? axis.map(() => 0) : axis.map(auc);
     const [low, high] = [Math.min(...aucs), Math.max(...aucs)];
@@ -396,7 +397,8 @@ const rallrecExplorer = (() => {
     controls.pin.disabled = itself;
     controls.unpin.disabled = !state.pin;
     controls.reset.disabled = CHOICE.every((name) => state[name] === paper(record)[name]);
-    controls.command.textContent = command(record, state);
+    const [verb, ...flags] = command(record, state).split(" --"); // a flag stays in one line
+    controls.command.replaceChildren(verb, ...flags.flatMap((flag) => [" ", html("span", {}, `--${flag}`)]));
     const checked = part.checked;
     const caveat =
       state.part === "test"
@@ -405,8 +407,9 @@ const rallrecExplorer = (() => {
     const old = record.changed_code.length
       ? `Measured before ${record.changed_code.join(", ")} changed: rallrec explorer measures anew. `
       : "";
+    const untimed = record.timed ? "" : "These data have no timestamps: recent items are random ones. ";
     controls.limits.textContent =
-      `${old}${caveat}Intervals are 95 % user intervals of one comparison each. Their ends differ from those of 1,000 ` +
+      `${old}${caveat}${untimed}Intervals are 95 % user intervals of one comparison each. Their ends differ from those of 1,000 ` +
       `bootstrap resamples by ${checked.ends[0]} (median) and ${checked.ends[1]} (worst of ${checked.pairs} pairs); ` +
       `another seed of the bootstrap differs by ${checked.seeds[0]} and ${checked.seeds[1]}.`;
   }
@@ -485,7 +488,7 @@ const rallrecExplorer = (() => {
     axis(below, 3);
     const narrow = width < 430;
     made.append(
-      text(left, 14, `AUC, ${PARTS[state.part]} samples`, { class: "panel" }),
+      text(left, 14, `AUC, ${PARTS[state.part]}${narrow ? "" : " samples"}`, { class: "panel" }),
       text(left, top + upper + between - 10, narrow ? "Minus the pinned baseline" : "Difference to the pinned baseline, 95 % interval", {
         class: "panel",
       })
@@ -518,7 +521,8 @@ const rallrecExplorer = (() => {
     const c = at(record, state);
     const [cx, cy] = [x(c), above.y(of[c].auc)];
     const anchor = c > of.length - 3 ? "end" : "start";
-    made.append(text(cx + (anchor === "end" ? -10 : 10), cy - 9, fixed(of[c].auc), { class: "value", "text-anchor": anchor }));
+    const up = of[c].auc < of[c].base ? 20 : -9; // away from the other line
+    made.append(text(cx + (anchor === "end" ? -10 : 10), cy + up, fixed(of[c].auc), { class: "value", "text-anchor": anchor }));
     legend(made, width, right);
     controls.figure.replaceChildren(made);
   }
