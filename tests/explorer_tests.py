@@ -74,7 +74,7 @@ def sentence(page: Page) -> str:
 
 
 def figure(page: Page) -> str:
-    return page.locator("#explorer .figure").inner_html()
+    return page.locator("#explorer .chart").inner_html()
 
 
 def slide(page: Page, name: str, index: int) -> None:
@@ -175,7 +175,7 @@ def test_a_knob_is_fast(opened, name):
 def test_a_phone_and_the_dark(opened):
     page = opened("#dataset=tiny", viewport={"width": 390, "height": 800}, color_scheme="dark")
     assert page.evaluate("document.documentElement.scrollWidth") == 390
-    width = page.locator("#explorer .figure svg").bounding_box()["width"]
+    width = page.locator("#explorer .chart svg").bounding_box()["width"]
     assert 280 <= width <= 390
     ink = page.evaluate("getComputedStyle(document.querySelector('#explorer')).color")
     assert min(map(int, re.findall(r"\d+", ink)[:3])) > 200  # light on dark

@@ -244,7 +244,7 @@ const rallrecExplorer = (() => {
     knobs.querySelector("[data-knob=selector]").append(controls.about);
     controls.sentence = html("p", { class: "sentence", "aria-live": "polite" });
     controls.baseline = html("p", { class: "baseline" });
-    controls.figure = html("div", { class: "figure" });
+    controls.figure = html("div", { class: "chart" });
     controls.command = html("code");
     controls.copy = button("Copy", () => copy());
     controls.table = html("div", { class: "numbers" });
@@ -344,7 +344,8 @@ const rallrecExplorer = (() => {
     const auc = (each) => value(part, curve(record, state.part, { ...plain, weights: each.name })[at(record, state)]);
     const off = "weights" in reasons(record, state);
     const aucs = off ? axis.map(() => 0) : axis.map(auc);
-    const [low, high] = [Math.min(...aucs), Math.max(...aucs)];
+    const sorted = [...aucs].sort((a, b) => a - b); // one poor corner would leave the others alike
+    const [low, high] = [sorted[Math.floor(sorted.length / 4)], sorted.at(-1)];
     if (controls.weights.childElementCount !== axis.length + 3) {
       const corners = ["text", "graph", "aligned"].map((name, i) => html("span", { class: `corner at-${i}` }, name));
       const dots = axis.map((each) => {
@@ -360,7 +361,7 @@ const rallrecExplorer = (() => {
       controls.weights.replaceChildren(...corners, ...dots);
     }
     [...controls.weights.querySelectorAll("input")].forEach((dot, i) => {
-      const share = high > low ? (aucs[i] - low) / (high - low) : 0.5;
+      const share = high > low ? Math.max(0, (aucs[i] - low) / (high - low)) : 0.5;
       dot.style.setProperty("--share", off ? "0%" : `${Math.round(100 * share)}%`);
       const said = `text ${axis[i].label.replace(" ", ", graph ").replace(/ (\d+)$/, ", aligned $1")}`;
       dot.setAttribute("aria-label", off ? said : `${said}: AUC ${fixed(aucs[i])}`);
