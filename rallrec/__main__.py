@@ -107,6 +107,10 @@ def _parser() -> argparse.ArgumentParser:
     ablate.add_argument("--temperature", type=float)
     for name in ("k", "layers"):
         ablate.add_argument(f"--{name}", type=int)
+    explorer = command("explorer", _explorer, "measure what the page's knobs show", "dataset", "llm", "profile", "seed")
+    explorer.add_argument("--users", action="store_true", help="example users, too, on a page that is not published")
+    explorer.add_argument("--representations", nargs="+", help="measure these alone; default: all")
+    explorer.add_argument("--publish", action="store_true", help="among the repository's artefacts: the maintainers'")
     command("salvage", _salvage, "keep what is sound of a damaged cache; no run may be going")
     take = command("take", _take, "put into the cache what caches of other machines hold")
     take.add_argument("caches", nargs="+", metavar="CACHE", help="their files: data/cache.sqlite of each")
@@ -258,6 +262,14 @@ def _ablate(args) -> None:
     choice = Choice(**{f: tuple(v) if isinstance(v, list) else v for f, v in given.items()})
     table = _study(args).row(choice, rival(choice))
     print(markdown(with_intervals(table, {"auc": "AUC", "log_loss": "log loss", "difference": "AUC, difference"})))
+
+
+def _explorer(args) -> None:
+    from .runs.place import Parameters
+    from .site.explorer_files import make
+
+    of = Parameters(args.dataset, args.llm, args.profile, args.seed)
+    print(make(of, args.publish, args.users, args.representations))
 
 
 def _salvage(args) -> None:

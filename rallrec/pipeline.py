@@ -324,13 +324,14 @@ class Study:
     def retrieve(self, samples: Samples, items: Representation, k: int) -> Shown:
         """`retrieve.retrieve`; what it found for all test or validation samples is kept for any K."""
         whole = any(samples is part for part in (self.split.test, self.split.valid))
-        if not whole or k > MOST or items.fusion == "halves":  # whose first items depend on K
+        if not whole or k > MOST:
             return retrieve(samples, items, k)
-        key = items, samples
+        most = k if items.fusion == "halves" else MOST  # of halves the first items depend on K
+        key = items, samples, most
         if key not in self._retrieved:
             while len(self._retrieved) >= KEPT:
                 del self._retrieved[next(iter(self._retrieved))]
-            self._retrieved[key] = retrieve(samples, items, MOST)
+            self._retrieved[key] = retrieve(samples, items, most)
         return Shown(samples, self._retrieved[key].position[:, :k].copy())
 
     def shown(self, choice: Choice, samples: Samples, k: int | None = None) -> Shown:
