@@ -21,7 +21,7 @@ SETTINGS  = --llm '$(LLM)' --profile $(PROFILE) --seed $(SEED) $(OWN)-- $(DATASE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env reproduce plan all runs overview readme test bench drill serve test-server lab clean
+.PHONY: help env reproduce plan all runs overview readme test bench drill serve test-server site test-site lab clean
 
 help:  ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -105,6 +105,16 @@ serve: env .venv-vllm/ready  ## the default LLM on vLLM: port 8000 answers, 8001
 
 test-server: env  ## the server tests, against the servers that `make serve` started
 	@$(PYTHON) -m pytest -s tests/server_tests.py
+
+# The repository's address where the page is published, for its links: https://github.com/OWNER/NAME
+REPOSITORY ?=
+export REPOSITORY
+
+site: env  ## the page, as HTML that needs no server: site/index.html
+	@$(RALLREC) site
+
+test-site: site  ## the page in a headless Chromium
+	@$(PYTHON) -m pytest $(wildcard tests/site_tests.py tests/lab_tests.py)
 
 lab: env  ## open the notebooks in JupyterLab
 	@$(PYTHON) -m jupyterlab notebooks

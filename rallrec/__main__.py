@@ -106,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     ablate.add_argument("--temperature", type=float)
     for name in ("k", "layers"):
         ablate.add_argument(f"--{name}", type=int)
+    command("site", _site, "build the page: notebooks, figures, tables and reference as HTML")
     command("salvage", _salvage, "keep what is sound of a damaged cache; no run may be going")
     command("publish", _publish, "write the repository's artefacts of a data set", "dataset", *OF_A_RUN[:-1])
     command("record", _record, "make the last run's values the recorded ones", "dataset", "reader")
@@ -242,6 +243,13 @@ def _ablate(args) -> None:
     choice = Choice(**{f: tuple(v) if isinstance(v, list) else v for f, v in given.items()})
     table = _study(args).row(choice, rival(choice))
     print(markdown(with_intervals(table, {"auc": "AUC", "log_loss": "log loss", "difference": "AUC, difference"})))
+
+
+def _site(args) -> None:
+    from .site.build import build
+
+    built = build()
+    print(*built.warnings, built, sep="\n")
 
 
 def _salvage(args) -> None:
