@@ -41,11 +41,12 @@ class Built:
         return f"{self.folder / 'index.html'}: {self.pages} pages, {self.megabytes:.0f} MB, in {self.seconds:.0f} s"
 
 
-def build(folder: Path | None = None) -> Built:
+def build(folder: Path | None = None, reference: bool = True) -> Built:
     """Build the page of all runs that are here.
 
     Args:
         folder: where to; by default ``site/`` beside ``papermill_runs/``. What is there is replaced when all is built.
+        reference: with the package's reference, which takes half of the time.
 
     Raises:
         InputError: Sphinx is not installed; no notebook has run.
@@ -58,7 +59,7 @@ def build(folder: Path | None = None) -> Built:
         raise InputError(f"{output_root() / 'papermill_runs'} has no executed notebook; run `make all` first")
     began, folder = time.monotonic(), folder or output_root() / "site"
     with workplace(data_dir() / "site") as work:
-        docs = write_source(of, work / "source", work / FILES)
+        docs = write_source(of, work / "source", work / FILES, reference)
         warnings = _sphinx(work / "source", work / "html", work / "doctrees")
         shutil.copytree(work / FILES, work / "html" / FILES, dirs_exist_ok=True)
         _copy_mathjax(work / "html" / "_static" / "mathjax")
@@ -71,7 +72,7 @@ def build(folder: Path | None = None) -> Built:
     return Built(folder, docs, size, time.monotonic() - began, warnings)
 
 
-def write_source(of: list[Place], source: Path, files: Path) -> int:
+def write_source(of: list[Place], source: Path, files: Path, reference: bool) -> int:
     """Write Sphinx's source of places.
 
     Args:
@@ -81,7 +82,9 @@ def write_source(of: list[Place], source: Path, files: Path) -> int:
         How many pages it has.
     """
     guides = {p.relative_to(ROOT).as_posix(): p for p in sorted((ROOT / "docs").rglob("*.md"))}
-    known = {path: path for path in guides} | {"README.md": "index.md", f"figures/{OVERVIEW}": "results.md"}
+    known = {path: path for path in guides} | {"README.md": "index.md"}
+    overviews = sorted(p.name for p in (output_root() / "figures").glob(f"{OVERVIEW}*/"))
+    known |= {f"figures/{name}": f"{contents.results_page(name)}.md" for name in overviews}
     with_contents = {place.name for place in studies(of)}
     for place in of:
         home = f"runs/{place.name if place.name in with_contents else place.first}/index.md"
@@ -95,11 +98,10 @@ def write_source(of: list[Place], source: Path, files: Path) -> int:
     texts |= {f"runs/{p.name}/rows": text for p in of if (text := cards.page(p, links))}
     with_cards = {p.name for p in of if f"runs/{p.name}/rows" in texts}
     texts |= {f"runs/{p.name}/index": contents.of_place(p, of, links, with_cards) for p in studies(of)}
-    if (output_root() / "figures" / OVERVIEW).is_dir():
-        texts["results"] = contents.results(links)
+    texts |= {contents.results_page(name): contents.results(links, name) for name in overviews}
     texts |= {page.stem: page.read_text(encoding="utf-8") for page in (HERE / "pages").glob("*.md")}
-    texts["index"] = contents.front(of, [p.removesuffix(".md") for p in guides], links, "explorer" in texts)
-    texts |= contents.reference()
+    texts |= contents.reference() if reference else {}
+    texts["index"] = contents.front(of, links, overviews, {*texts})
     for name, text in texts.items():
         path = source / f"{name}.md"
         path.parent.mkdir(parents=True, exist_ok=True)

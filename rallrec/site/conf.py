@@ -26,7 +26,9 @@ autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True
 add_module_names = False
+toc_object_entries_show_parents = "hide"
 
 html_theme = "sphinx_book_theme"
 html_context = {"default_mode": "auto"}
@@ -50,3 +52,12 @@ html_theme_options = {
     "use_issues_button": bool(repository),
     "repository_branch": os.environ.get("REPOSITORY_BRANCH", "main"),
 }
+
+
+def setup(app) -> None:
+    app.connect("autodoc-process-signature", _without_factories)
+
+
+def _without_factories(app, what, name, obj, options, signature, returns):
+    """A field made by a factory is no Python that Sphinx can read, and the whole signature would stay without links."""
+    return signature and signature.replace("<factory>", "..."), returns

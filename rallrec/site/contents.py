@@ -49,6 +49,19 @@ OVERVIEW_PARTS = {
     "released": ("The released code's protocol", "Change of AUC against the strict protocol, one switch each."),
     "deviations": ("What differs from the paper's setting", ""),
 }
+QUESTION = (
+    "[RALLRec](https://arxiv.org/abs/2502.06101) (WWW Companion 2025) predicts with a large language model (LLM) "
+    "whether a user will like an item. From the user's history it retrieves the items most similar to the target, "
+    "reranks them by recency, and shows them to the LLM in a prompt. This page rebuilds the paper's equations, "
+    "tables and figures on real ratings, with LLMs of 135 and 270 million parameters (the paper's has 8 billion), "
+    "and gives each of its claims a verdict."
+)
+GUIDES = {
+    "docs/own_data": ("Your own data", "Two files, of ratings and of items, are enough."),
+    "docs/own_method": ("Your own method", "One Python file; its rows stand in every table."),
+    "docs/llms": ("Your own LLM", "A model of the hub, a folder, or a server."),
+    "api/index": ("The code", "The package's reference, with the paper's equations."),
+}
 _IN_WORDS = {
     "claims_in_words": "The claims in words",
     "depends_on_reader": "What depends on the reader",
@@ -58,92 +71,93 @@ _IN_WORDS = {
 }
 
 
-def front(places: list[Place], guides: list[str], links: Links, explorer: bool) -> str:
-    """The first page: the question, the pipeline, the findings, the claims, where to go next."""
-    overview = f"figures/{OVERVIEW}"
+def front(places: list[Place], links: Links, overviews: list[str], known: set[str]) -> str:
+    """The first page: the question, the pipeline, the findings, the claims, where to go next.
+
+    Args:
+        overviews: see `results`. known: all docnames of the page but the notebooks'.
+    """
     pipeline = next(filter(None, (links.image(f"figures/{place.name}/01_pipeline.png") for place in places)), "")
-    parts = [
-        "# Does retrieval help an LLM recommend?",
-        "[RALLRec](https://arxiv.org/abs/2502.06101) (WWW Companion 2025) predicts with a large language model (LLM) "
-        "whether a user will like an item. From the user's history it retrieves the items most similar to the target, "
-        "reranks them by recency, and shows them to the LLM in a prompt. This page rebuilds the paper's equations, "
-        "tables and figures on real ratings, with LLMs of 135 and 270 million parameters (the paper's has 8 billion), "
-        "and gives each of its claims a verdict.",
-    ]
-    if pipeline:
-        parts += [f"![The pipeline, from ratings to P(like)]({pipeline})"]
-    if findings := _text(f"{overview}/findings.md"):
-        parts += ["## What was found", links.relinked(findings, "index")]
-    else:
-        parts += [
-            "## What was found\n\nThe findings across data sets are not made yet: `make overview` writes them when "
-            "notebooks 05 and 06 of a data set have run. Each data set has its own below."
-        ]
-    if claims := links.image(f"{overview}/claims.png"):
-        parts += [
-            "## The paper's claims",
-            OVERVIEW_PARTS["claims"][1],
-            f"![The paper's claims: its differences of AUC and ours]({claims})",
-            _text(f"{overview}/verdicts.md"),
-            "[All tables and figures across data sets](results.md)",
-        ]
-    parts += ["## Where to go next", _cards(_next(places, guides, explorer))]
+    parts = ["# Does retrieval help an LLM recommend?", QUESTION]
+    parts += [f"![The pipeline, from ratings to P(like)]({pipeline})"] * bool(pipeline)
+    parts += ["## What was found", *_found(links, overviews)]
+    parts += ["## Where to go next", _cards(_next(places, known))]
     parts += [
-        _toctree("Results", [*["explorer"] * explorer, *["results"] * bool(claims or findings)]),
+        _toctree("Results", [*(["explorer"] if "explorer" in known else []), *map(results_page, overviews)]),
         _toctree("Notebooks", [f"runs/{place.name}/index" for place in studies(places)]),
-        _toctree("Guides", guides),
-        _toctree("Package", ["api/index"]),
+        _toctree("Guides", sorted(name for name in known if name.startswith("docs/"))),
+        _toctree("Package", ["api/index"] if "api/index" in known else []),
     ]
     return _page(parts)
 
 
-def _next(places: list[Place], guides: list[str], explorer: bool) -> Iterable[tuple[str, str, str]]:
+def _found(links: Links, overviews: list[str]) -> Iterable[str]:
+    """The findings and the claims, of the first overview."""
+    if not overviews:
+        yield (
+            "The tables across data sets are not made yet: `make overview` writes them when notebooks 05 and 06 of a "
+            "data set have run. What was found on each data set stands in its notebook 05."
+        )
+        return
+    folder = f"figures/{overviews[0]}"
+    yield links.relinked(links.text(f"{folder}/findings.md"), "index")
+    if claims := links.image(f"{folder}/claims.png"):
+        yield "## The paper's claims"
+        yield OVERVIEW_PARTS["claims"][1]
+        yield f"![The paper's claims: its differences of AUC and ours]({claims})"
+        yield links.text(f"{folder}/verdicts.md")
+    yield f"[All tables and figures across data sets](/{results_page(overviews[0])}.md)"
+
+
+def _next(places: list[Place], known: set[str]) -> Iterable[tuple[str, str, str]]:
     """Title, text and page of each way on from the front page."""
-    if explorer:
-        yield (
-            "Turn the knobs",
-            "Choose representation, selector and K, and see what changes. No installation.",
-            "explorer",
-        )
-    if whole := next((p for p in places if "05_recommendation" in p.notebooks), None):
-        yield (
-            "Read the study",
-            f"{whole.title}, notebook 05: the main table, the paper's tables, the claims.",
-            f"runs/{whole.name}/05_recommendation",
-        )
-    if ablated := next((p for p in places if "06_ablations" in p.notebooks), None):
-        yield "Which part matters", f"{ablated.title}, notebook 06: ablations.", f"runs/{ablated.name}/06_ablations"
-    for name, title, text in (
-        ("docs/own_data", "Your own data", "Two files of ratings and items are enough."),
-        ("docs/own_method", "Your own method", "One Python file; its rows stand in every table."),
-        ("docs/llms", "Your own LLM", "A model of the hub, a folder, or a server."),
-    ):
-        if name in guides:
+    whole = next((place for place in places if "05_recommendation" in place.notebooks), None)
+    ablated = next((place for place in places if "06_ablations" in place.notebooks), None)
+    if "explorer" in known:
+        yield "Turn the knobs", "Choose representation, selector and K, and see what changes.", "explorer"
+    if whole:
+        text = f"{whole.title}, notebook 05: the main table, the paper's tables, the claims."
+        yield "Read the study", text, f"runs/{whole.name}/05_recommendation"
+    if ablated:
+        text = f"{ablated.title}, notebook 06: one part changed at a time."
+        yield "Which part matters", text, f"runs/{ablated.name}/06_ablations"
+    for name, (title, text) in GUIDES.items():
+        if name in known:
             yield title, text, name
-    yield "The code", "The package's reference, with the paper's equations.", "api/index"
 
 
-def results(links: Links) -> str:
-    """All of the overview's tables and figures."""
-    folder = output_root() / "figures" / OVERVIEW
+def results_page(overview: str) -> str:
+    """The docname of an overview's page."""
+    return f"results{overview.removeprefix(OVERVIEW)}"
+
+
+def results(links: Links, overview: str) -> str:
+    """All tables and figures of an overview.
+
+    Args:
+        overview: its folder in ``figures/``: ``overview`` is of the reference runs, ``overview+full`` of others.
+    """
+    folder, page = output_root() / "figures" / overview, results_page(overview)
     stems = dict.fromkeys(p.stem for p in sorted(folder.glob("*")) if p.suffix in (".md", ".png"))
     others = [s for s in stems if s not in {**OVERVIEW_PARTS, **_IN_WORDS, "findings": ""} and not _numbered(s)]
-    parts = [
-        "# Results across data sets",
-        "Every table is a file, too: the links below it. A click on a table's heading sorts it.",
-    ]
+    settings = overview.removeprefix(OVERVIEW).strip("+")
+    parts = [f"# Results across data sets{', ' * bool(settings)}{settings}"]
+    parts += ["Every table is a file, too: the links below it. A click on a table's heading sorts it."]
     for stem, (heading, text) in (OVERVIEW_PARTS | {s: (_spoken(s), "") for s in others}).items():
         if stem not in stems:
             continue
-        image = links.image(f"figures/{OVERVIEW}/{stem}.png")
+        image = links.image(f"figures/{overview}/{stem}.png")
         parts += [f"## {heading}", text, f"![{heading}]({image})" if image else ""]
-        parts += [links.relinked(_text(f"figures/{OVERVIEW}/{stem}.md"), "results"), _files(stem, links)]
+        parts += [links.relinked(links.text(f"figures/{overview}/{stem}.md"), page)]
+        files = [f"figures/{overview}/{stem}.{kind}" for kind in ("csv", "tex", "pdf")]
+        made = ", ".join(links.html(path, page) for path in files if links.file(path, page))
+        parts += [f'<p class="made-by">{made}</p>'] * bool(made)
         if stem == "comparisons":
-            single = [f"figures/{OVERVIEW}/{s}.png" for s in stems if s.startswith("comparison-")]
+            single = [f"figures/{overview}/{s}.png" for s in stems if s.startswith("comparison-")]
             parts += _folded("A figure for each comparison", [f"![A comparison]({links.image(s)})" for s in single])
     for stem, heading in _IN_WORDS.items():
-        if text := _text(f"figures/{OVERVIEW}/{stem}.md"):
-            parts += [f"## {heading}", links.relinked(text, "results")]
+        if text := links.text(f"figures/{overview}/{stem}.md"):
+            parts += [f"## {heading}", links.relinked(text, page)]
     return _page(parts)
 
 
@@ -250,17 +264,6 @@ def _modules(room: str) -> list[str]:
     if not folder.is_dir():
         return [f"rallrec.{room}"]
     return [f"rallrec.{room}.{module.name}" for module in pkgutil.iter_modules([str(folder)])]
-
-
-def _files(stem: str, links: Links) -> str:
-    names = [f"figures/{OVERVIEW}/{stem}.{kind}" for kind in ("csv", "tex", "pdf")]
-    made = [links.html(name, "results") for name in names if links.file(name, "results")]
-    return f'<p class="made-by">numbers: {", ".join(made)}</p>' if made else ""
-
-
-def _text(path: str) -> str:
-    found = next((root / path for root in (output_root(), ROOT) if (root / path).exists()), None)
-    return found.read_text(encoding="utf-8") if found else ""
 
 
 def _spoken(stem: str) -> str:

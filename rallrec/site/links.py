@@ -80,20 +80,23 @@ class Links:
             return match[0]
         path, _, anchor = unquote(target).partition("#")
         candidates = [os.path.normpath(os.path.join(base, path)), os.path.normpath(path)]
-        path = next((p for p in candidates if p in self.pages or self._found(p) or self._is_folder(p)), "")
+        path = next((p for p in candidates if p in self.pages or self._found(p)), "")
         if path in self.pages:
             return f"[{text}](/{quote(self.pages[path])}{'#' * bool(anchor)}{anchor})"
         if image:
             return f"![{text}]({self.image(path)})" if path else text
         if path and self._found(path):
             return f'<a href="{self.file(path, docname)}">{text}</a>'
-        return text  # a folder, or nothing
+        return text  # a folder, or what is not there
+
+    def text(self, path: str) -> str:
+        """What a text file holds; nothing where there is none."""
+        found = self._found(path)
+        return found.read_text(encoding="utf-8") if found else ""
 
     def _found(self, path: str) -> Path | None:
-        """A file of the outputs or of the repository; nothing outside of them."""
+        """A file of the outputs that the page is of, or else of the repository; nothing outside of them."""
         if os.path.isabs(path) or path.startswith(".."):
             return None
-        return next((root / path for root in (output_root(), ROOT) if (root / path).is_file()), None)
-
-    def _is_folder(self, path: str) -> bool:
-        return not path.startswith("..") and (ROOT / path).is_dir()
+        root = output_root() if path.startswith(("figures/", "papermill_runs/")) else ROOT
+        return root / path if (root / path).is_file() else None

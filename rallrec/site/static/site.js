@@ -10,12 +10,19 @@ function valueOf(row, column, numeric) {
   return found ? parseFloat(found[1].replaceAll(",", "").replace("−", "-")) : null;
 }
 
+const empty = /^[–-]?$/;
+
+/** Whether most of a column's cells begin with a number. */
+function isNumeric(cells) {
+  const filled = cells.map((cell) => cell.textContent.trim()).filter((text) => !empty.test(text));
+  return filled.filter((text) => number.test(text)).length > filled.length / 2;
+}
+
 /** Sort by a column; what has no value comes last. A third click gives the order of the page back. */
 function sortBy(table, column, original) {
   const heading = table.tHead.rows[table.tHead.rows.length - 1].cells[column];
   const body = table.tBodies[0];
-  const filled = original.filter((row) => !/^[–-]?$/.test(row.cells[column]?.textContent.trim() ?? ""));
-  const numeric = filled.filter((row) => number.test(row.cells[column].textContent.trim())).length > filled.length / 2;
+  const numeric = isNumeric(original.map((row) => row.cells[column]).filter(Boolean));
   const first = numeric ? "descending" : "ascending";
   const second = numeric ? "ascending" : "descending";
   const before = heading.getAttribute("aria-sort");
@@ -45,6 +52,7 @@ function layOut(heading, cells, column) {
       text.append(Object.assign(document.createElement("small"), { textContent: part }));
     }
   }
+  if (column && isNumeric(cells)) [heading, ...cells].forEach((cell) => cell.classList.add("number"));
   const longest = Math.max(...cells.map((cell) => cell.innerText.split("\n").reduce((n, line) => Math.max(n, line.length), 0)));
   if (longest > 60) [heading, ...cells].forEach((cell) => cell.classList.add("prose"));
   else if (longest <= 20) cells.forEach((cell) => cell.classList.add("short"));
@@ -54,7 +62,7 @@ function layOut(heading, cells, column) {
 function makeSortable(table) {
   if (!table.tHead || !table.tBodies.length || table.tBodies[0].rows.length < 2) return;
   const original = [...table.tBodies[0].rows];
-  if (original.length > 24) table.parentElement.classList.add("long");
+  if (original.length > 24 && original[0].cells.length > 2) table.parentElement.classList.add("long");
   [...table.tHead.rows[table.tHead.rows.length - 1].cells].forEach((heading, column) => {
     layOut(heading, original.map((row) => row.cells[column]).filter(Boolean), column);
     if (!heading.textContent.trim()) return;
