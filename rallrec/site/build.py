@@ -1,6 +1,7 @@
 """From runs to pages: the Sphinx source is written, then built."""
 
 import io
+import os
 import re
 import shutil
 import time
@@ -59,9 +60,14 @@ def build(folder: Path | None = None, reference: bool = True) -> Built:
         raise InputError(f"{output_root() / 'papermill_runs'} has no executed notebook; run `make all` first")
     began, folder = time.monotonic(), folder or output_root() / "site"
     with workplace(data_dir() / "site") as work:
-        docs = write_source(of, work / "source", work / FILES, reference)
+        of_pages = write_source(of, work / "source", work / FILES, reference)
         warnings = _sphinx(work / "source", work / "html", work / "doctrees")
         shutil.copytree(work / FILES, work / "html" / FILES, dirs_exist_ok=True)
+        if "explorer" in of_pages:
+            from .explorer_files import write as write_explorer
+
+            # example users of data that may not be handed on are for the user's own machine
+            write_explorer(work / "html" / "_static" / "explorer", users=not os.environ.get("REPOSITORY"))
         _copy_mathjax(work / "html" / "_static" / "mathjax")
         (work / "html" / ".nojekyll").touch()  # GitHub Pages leaves folders out whose name begins with _
         if folder.exists():
@@ -69,20 +75,21 @@ def build(folder: Path | None = None, reference: bool = True) -> Built:
         folder.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(work / "html", folder)
     size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) / 2**20
-    return Built(folder, docs, size, time.monotonic() - began, warnings)
+    return Built(folder, len(of_pages), size, time.monotonic() - began, warnings)
 
 
-def write_source(of: list[Place], source: Path, files: Path, reference: bool) -> int:
+def write_source(of: list[Place], source: Path, files: Path, reference: bool) -> set[str]:
     """Write Sphinx's source of places.
 
     Args:
         files: the folder that is to become `FILES` of the page.
 
     Returns:
-        How many pages it has.
+        Docnames of its pages.
     """
     guides = {p.relative_to(ROOT).as_posix(): p for p in sorted((ROOT / "docs").rglob("*.md"))}
-    known = {path: path for path in guides} | {"README.md": "index.md"}
+    guides.pop("docs/index.md", None)  # the front page has its place
+    known = {path: path for path in guides} | {"README.md": "index.md", "docs/index.md": "index.md"}
     overviews = sorted(p.name for p in (output_root() / "figures").glob(f"{OVERVIEW}*/"))
     known |= {f"figures/{name}": f"{contents.results_page(name)}.md" for name in overviews}
     with_contents = {place.name for place in studies(of)}
@@ -106,14 +113,14 @@ def write_source(of: list[Place], source: Path, files: Path, reference: bool) ->
         path = source / f"{name}.md"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    n = 0
+    notebooks = set()
     for place in of:
         for name in place.notebooks:
             docname = f"runs/{place.name}/{name}"
             made = notebook_page(place, name, links, cards.anchors(place, links, docname, name))
             nbformat.write(made, source / f"{docname}.ipynb")
-            n += 1
-    return len(texts) + n
+            notebooks.add(docname)
+    return {*texts} | notebooks
 
 
 def _sphinx(source: Path, html: Path, doctrees: Path) -> list[str]:

@@ -56,6 +56,11 @@ QUESTION = (
     "tables and figures on real ratings, with LLMs of 135 and 270 million parameters (the paper's has 8 billion), "
     "and gives each of its claims a verdict."
 )
+FINDINGS = (
+    "Numbers are AUC, or differences of AUC on the same test samples with a 95 % interval. The *vote* is the mean rating "
+    "of the retrieved items, without an LLM; K is how many items are shown."
+)
+EVERY_RESULT = "docs/results"  # the guide that holds every table in words
 GUIDES = {
     "docs/own_data": ("Your own data", "Two files, of ratings and of items, are enough."),
     "docs/own_method": ("Your own method", "One Python file; its rows stand in every table."),
@@ -63,6 +68,7 @@ GUIDES = {
     "api/index": ("The code", "The package's reference, with the paper's equations."),
 }
 _IN_WORDS = {
+    "all_findings": "What is the same on all data sets",
     "claims_in_words": "The claims in words",
     "depends_on_reader": "What depends on the reader",
     "changes_in_words": "One part changed, in words",
@@ -80,18 +86,20 @@ def front(places: list[Place], links: Links, overviews: list[str], known: set[st
     pipeline = next(filter(None, (links.image(f"figures/{place.name}/01_pipeline.png") for place in places)), "")
     parts = ["# Does retrieval help an LLM recommend?", QUESTION]
     parts += [f"![The pipeline, from ratings to P(like)]({pipeline})"] * bool(pipeline)
-    parts += ["## What was found", *_found(links, overviews)]
+    parts += ["## What was found", *_found(links, overviews, known)]
     parts += ["## Where to go next", _cards(_next(places, known))]
+    guides = sorted(name for name in known if name.startswith("docs/") and name != EVERY_RESULT)
+    of_all = [name for name in ("explorer", EVERY_RESULT) if name in known]
     parts += [
-        _toctree("Results", [*(["explorer"] if "explorer" in known else []), *map(results_page, overviews)]),
+        _toctree("Results", [*of_all, *map(results_page, overviews)]),
         _toctree("Notebooks", [f"runs/{place.name}/index" for place in studies(places)]),
-        _toctree("Guides", sorted(name for name in known if name.startswith("docs/"))),
+        _toctree("Guides", guides),
         _toctree("Package", ["api/index"] if "api/index" in known else []),
     ]
     return _page(parts)
 
 
-def _found(links: Links, overviews: list[str]) -> Iterable[str]:
+def _found(links: Links, overviews: list[str], known: set[str]) -> Iterable[str]:
     """The findings and the claims, of the first overview."""
     if not overviews:
         yield (
@@ -100,13 +108,17 @@ def _found(links: Links, overviews: list[str]) -> Iterable[str]:
         )
         return
     folder = f"figures/{overviews[0]}"
-    yield links.relinked(links.text(f"{folder}/findings.md"), "index")
+    yield FINDINGS
+    yield from (links.relinked(links.text(f"{folder}/{name}.md"), "index") for name in ("findings", "not_run"))
     if claims := links.image(f"{folder}/claims.png"):
         yield "## The paper's claims"
         yield OVERVIEW_PARTS["claims"][1]
         yield f"![The paper's claims: its differences of AUC and ours]({claims})"
-        yield links.text(f"{folder}/verdicts.md")
-    yield f"[All tables and figures across data sets](/{results_page(overviews[0])}.md)"
+        if short := links.text(f"{folder}/claims_short.md"):
+            yield "✓ replicates, ✗ contradicts, no mark: inconclusive."
+        yield short or links.text(f"{folder}/verdicts.md")
+    page = EVERY_RESULT if EVERY_RESULT in known else results_page(overviews[0])
+    yield f"[Every claim, table and interval](/{page}.md)"
 
 
 def _next(places: list[Place], known: set[str]) -> Iterable[tuple[str, str, str]]:
@@ -139,9 +151,23 @@ def results(links: Links, overview: str) -> str:
     """
     folder, page = output_root() / "figures" / overview, results_page(overview)
     stems = dict.fromkeys(p.stem for p in sorted(folder.glob("*")) if p.suffix in (".md", ".png"))
-    others = [s for s in stems if s not in {**OVERVIEW_PARTS, **_IN_WORDS, "findings": ""} and not _numbered(s)]
+    others = [
+        s
+        for s in stems
+        if s
+        not in {
+            **OVERVIEW_PARTS,
+            **_IN_WORDS,
+            "findings": "",
+            "claims_short": "",
+            "not_run": "",
+            "times": "",
+            "notebooks": "",
+        }
+        and not _numbered(s)
+    ]
     settings = overview.removeprefix(OVERVIEW).strip("+")
-    parts = [f"# Results across data sets{', ' * bool(settings)}{settings}"]
+    parts = [f"# Figures and tables across data sets{', ' * bool(settings)}{settings}"]
     parts += ["Every table is a file, too: the links below it. A click on a table's heading sorts it."]
     for stem, (heading, text) in (OVERVIEW_PARTS | {s: (_spoken(s), "") for s in others}).items():
         if stem not in stems:
