@@ -2,6 +2,8 @@
 
 import os
 
+from pygments.lexers.special import TextLexer
+
 project = "rallrec"
 author = "The rallrec authors"
 extensions = [
@@ -55,6 +57,7 @@ html_theme_options = {
 
 
 def setup(app) -> None:
+    app.add_lexer("csv", TextLexer)  # Pygments knows none
     app.connect("autodoc-process-signature", _without_factories)
 
 

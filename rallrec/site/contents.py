@@ -57,9 +57,10 @@ QUESTION = (
     "and gives each of its claims a verdict."
 )
 FINDINGS = (
-    "Numbers are AUC, or differences of AUC on the same test samples with a 95 % interval. The *vote* is the mean rating "
-    "of the retrieved items, without an LLM; K is how many items are shown."
+    "Numbers are AUC, or differences of AUC on the same test samples with a 95 % interval. The *vote* is the mean "
+    "rating of the retrieved items, without an LLM; K is how many items are shown."
 )
+IN_FRONT = ("findings", "claims_short", "not_run", "times", "notebooks")  # files of the front page and the README
 EVERY_RESULT = "docs/results"  # the guide that holds every table in words
 GUIDES = {
     "docs/own_data": ("Your own data", "Two files, of ratings and of items, are enough."),
@@ -151,21 +152,8 @@ def results(links: Links, overview: str) -> str:
     """
     folder, page = output_root() / "figures" / overview, results_page(overview)
     stems = dict.fromkeys(p.stem for p in sorted(folder.glob("*")) if p.suffix in (".md", ".png"))
-    others = [
-        s
-        for s in stems
-        if s
-        not in {
-            **OVERVIEW_PARTS,
-            **_IN_WORDS,
-            "findings": "",
-            "claims_short": "",
-            "not_run": "",
-            "times": "",
-            "notebooks": "",
-        }
-        and not _numbered(s)
-    ]
+    shown = {*OVERVIEW_PARTS, *_IN_WORDS, *IN_FRONT}
+    others = [stem for stem in stems if stem not in shown and not _numbered(stem)]
     settings = overview.removeprefix(OVERVIEW).strip("+")
     parts = [f"# Figures and tables across data sets{', ' * bool(settings)}{settings}"]
     parts += ["Every table is a file, too: the links below it. A click on a table's heading sorts it."]

@@ -82,7 +82,7 @@ class Links:
         candidates = [os.path.normpath(os.path.join(base, path)), os.path.normpath(path)]
         path = next((p for p in candidates if p in self.pages or self._found(p)), "")
         if path in self.pages:
-            return f"[{text}](/{quote(self.pages[path])}{'#' * bool(anchor)}{anchor})"
+            return f"[{text}](/{quote(self.pages[path], safe='/+')}{'#' * bool(anchor)}{anchor})"
         if image:
             return f"![{text}]({self.image(path)})" if path else text
         if path and self._found(path):
