@@ -24,6 +24,7 @@ from rallrec.site.notebook import table
 
 from .executed import PLACE
 
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:myst_parser|sphinx_book_theme|sphinx")
 OF_OTHERS = "my ratings"  # a place of which one notebook has run, and a name with a blank
 
 

@@ -30,6 +30,7 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 add_module_names = False
+viewcode_follow_imported_members = False  # its links back would be to where a name is used
 toc_object_entries_show_parents = "hide"
 
 html_theme = "sphinx_book_theme"

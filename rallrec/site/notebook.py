@@ -5,6 +5,7 @@ import re
 from base64 import b64encode
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
@@ -37,7 +38,7 @@ def page(place: Place, name: str, links: Links, cards: dict[str, str]) -> Notebo
             cell.metadata["tags"] = list(dict.fromkeys([*cell.metadata.get("tags", []), "hide-input"]))
             cell.metadata["mystnb"] = {"code_prompt_show": _prompt(cell), "code_prompt_hide": "Hide the code"}
         cell.outputs = list(_outputs(cell, Made(place, name, docname, links, imported), cards))
-    notebook.cells.insert(1, nbformat.v4.new_markdown_cell(_head(place, name, docname, links)))
+    notebook.cells.insert(1, nbformat.v4.new_markdown_cell(_head(place, name, docname, links, bool(cards))))
     return notebook
 
 
@@ -67,6 +68,17 @@ def _imported(notebook: NotebookNode) -> dict[str, str]:
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("rallrec"):
                 named |= {name.asname or name.name: f"{node.module}.{name.name}" for name in node.names}
     return named
+
+
+def _defined(path: str) -> tuple[str, str] | None:
+    """The module of the package and the function or class in it that a path names: ``rallrec.runs.figures.forest``."""
+    home, parts = Path(rallrec.__file__).parent, path.split(".")[1:]
+    for end in range(len(parts) - 1, 0, -1):
+        module, name = home.joinpath(*parts[:end]).with_suffix(".py"), parts[end]
+        if module.is_file():
+            written = re.search(rf"^(def|class) {name}\b", module.read_text(encoding="utf-8"), re.M)
+            return (".".join(parts[:end]), name) if written else None
+    return None
 
 
 def _nodes(source: str) -> list[ast.AST]:
@@ -102,18 +114,16 @@ class Made:
         )
 
     def _code(self, source: str) -> list[str]:
-        """Links to the functions of the package that the cell calls."""
+        """Links to the functions and classes of the package that the cell calls."""
         called = dict.fromkeys(ast.unparse(node.func) for node in _nodes(source) if isinstance(node, ast.Call))
         found = {}
         for name in called:
             first, _, rest = name.partition(".")
             if first == "rr" and rest in rallrec.__all__:
-                found[f"rallrec.{rallrec._HOME[rest]}"] = rest
-            elif first in self.imported and "." not in rest:
-                whole = f"{self.imported[first]}.{rest}".rstrip(".")
-                module, _, function = whole.rpartition(".")
-                found[f"{module} {function}"] = function
-        return [self._code_link(key.split()[0], function) for key, function in found.items()]
+                found[rallrec._HOME[rest], rest] = None
+            elif first in self.imported:
+                found[_defined(f"{self.imported[first]}.{rest}".rstrip("."))] = None
+        return [self._code_link(f"rallrec.{module}", name) for module, name in filter(None, found)]
 
     def _code_link(self, module: str, function: str) -> str:
         page = self.links.page("_modules/" + module.replace(".", "/"), self.docname, function)
@@ -156,16 +166,16 @@ def table(html: str, cards: dict[str, str]) -> str:
     return f'<div class="table-scroll">{html.replace("<table", f"""<table class="dataframe{wrap}" """, 1)}</div>'
 
 
-def _head(place: Place, name: str, docname: str, links: Links) -> str:
+def _head(place: Place, name: str, docname: str, links: Links, with_cards: bool) -> str:
     """Of which run the page is, and the way to its other files."""
     made = place.metrics.get("notebooks", {}).get(name, {}).get("made", {})
     seconds = f", {made['seconds']:,} s on {made['hardware']}" if made else ""
     notebook = links.html(f"papermill_runs/{place.name}/{name}.ipynb", docname, "the executed notebook")
-    cards = f'<a href="{links.page(f"runs/{place.name}/rows", docname)}">how each row was made</a>'
+    rows = f' · <a href="{links.page(f"runs/{place.name}/rows", docname)}">how each row was made</a>' * with_cards
     return (
         f'<p class="run">{escape(place.title)} · LLM {escape(str(place.metrics.get("llm")))}, '
         f"read by {escape(place.reader)}, profile {place.metrics.get('profile')}, seed {place.metrics.get('seed')}"
-        f'{seconds} · {notebook} · {cards} <button type="button" class="fold-all">Show all code</button></p>'
+        f'{seconds} · {notebook}{rows} <button type="button" class="fold-all">Show all code</button></p>'
     )
 
 
