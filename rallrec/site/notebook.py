@@ -121,7 +121,7 @@ class Made:
             first, _, rest = name.partition(".")
             if first == "rr" and rest in rallrec.__all__:
                 found[rallrec._HOME[rest], rest] = None
-            elif first in self.imported:
+            elif first in self.imported and re.fullmatch(r"[\w.]*", rest):  # not what a call gave
                 found[_defined(f"{self.imported[first]}.{rest}".rstrip("."))] = None
         return [self._code_link(f"rallrec.{module}", name) for module, name in filter(None, found)]
 
