@@ -22,7 +22,7 @@ SETTINGS  = --llm '$(LLM)' --profile $(PROFILE) --seed $(SEED) $(OWN)-- $(DATASE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env reproduce plan all runs overview readme test bench drill serve test-server lab clean
+.PHONY: help env reproduce plan all runs overview readme test bench drill serve test-server site test-site lab clean
 
 help:  ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -113,6 +113,16 @@ LAB_OPTIONS ?=
 lab: env  ## open JupyterLab at a copy of the lab's notebook; what you change in lab/ stays
 	@$(RALLREC) lab
 	@$(PYTHON) -m jupyterlab --ServerApp.root_dir=lab lab/00_lab.ipynb $(LAB_OPTIONS)
+
+# The repository's address where the page is published, for its links: https://github.com/OWNER/NAME
+REPOSITORY ?=
+export REPOSITORY
+
+site: env  ## the page, as HTML that needs no server: site/index.html
+	@$(RALLREC) site
+
+test-site: site  ## the page in a headless Chromium
+	@$(PYTHON) -m pytest tests/site_tests.py tests/explorer_tests.py tests/lab_tests.py
 
 clean:  ## delete the environment, downloads and the cache; the repository's own files stay
 	rm -rf .venv data *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -111,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     explorer.add_argument("--users", action="store_true", help="example users, too, on a page that is not published")
     explorer.add_argument("--representations", nargs="+", help="measure these alone; default: all")
     explorer.add_argument("--publish", action="store_true", help="among the repository's artefacts: the maintainers'")
+    command("site", _site, "build the page: notebooks, figures, tables and reference as HTML")
     command("salvage", _salvage, "keep what is sound of a damaged cache; no run may be going")
     take = command("take", _take, "put into the cache what caches of other machines hold")
     take.add_argument("caches", nargs="+", metavar="CACHE", help="their files: data/cache.sqlite of each")
@@ -270,6 +271,13 @@ def _explorer(args) -> None:
 
     of = Parameters(args.dataset, args.llm, args.profile, args.seed)
     print(make(of, args.publish, args.users, args.representations))
+
+
+def _site(args) -> None:
+    from .site.build import build
+
+    built = build()
+    print(*built.warnings, built, sep="\n")
 
 
 def _salvage(args) -> None:

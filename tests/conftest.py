@@ -18,6 +18,8 @@ import rallrec as rr  # noqa: E402
 from rallrec.infra.cache import Cache  # noqa: E402
 from rallrec.llm.local import LocalModel  # noqa: E402
 
+from .executed import run_all  # noqa: E402
+
 
 @pytest.fixture(scope="session")
 def tiny():
@@ -53,3 +55,13 @@ def real_data(monkeypatch) -> Path:
         monkeypatch.delenv("RALLREC_DATA")
     else:
         monkeypatch.setenv("RALLREC_DATA", REAL_DATA)
+
+
+@pytest.fixture(scope="session")
+def outputs(tmp_path_factory):
+    """The folder of all notebooks executed on generated data, and the digests of its files after each of two runs."""
+    folder = tmp_path_factory.mktemp("outputs")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RALLREC_DATA", str(folder.with_name("data-of-the-runs")))
+        runs = run_all(folder, environment), run_all(folder, environment)
+    return folder, *runs

@@ -20,16 +20,7 @@ from rallrec.runs.publishing import write_answers
 from rallrec.runs.run import NOTEBOOKS
 from rallrec.runs.runner import execute
 
-PARAMETERS = dict(DATASET="tiny", PROFILE="smoke", LLM="tiny-random", SEED=0)
-
-
-def run_all(folder: Path, environment) -> dict[str, str]:
-    """Digest of every output file, after a run of all notebooks."""
-    environment.setenv("RALLREC_OUTPUT", str(folder))
-    for notebook in NOTEBOOKS:
-        execute(notebook, PARAMETERS)
-    files = sorted(p for p in folder.rglob("*") if p.is_file())
-    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+from .executed import PARAMETERS
 
 
 def check_executed(path: Path) -> None:
@@ -43,14 +34,6 @@ def check_executed(path: Path) -> None:
     text = nbformat.writes(notebook)
     assert not re.search(r"/(home|root|tmp|work|Users)/", text), path
     assert not re.search(r"202\d-\d\d-\d\dT|start_time|iopub|at 0x", text), path
-
-
-@pytest.fixture(scope="module")
-def outputs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("outputs")
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("RALLREC_DATA", str(folder.with_name("data-of-the-runs")))
-        yield folder, run_all(folder, environment), run_all(folder, environment)
 
 
 def test_every_notebook_ran_and_left_its_outputs(outputs):

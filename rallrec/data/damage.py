@@ -126,8 +126,8 @@ def of_movielens(items: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 def split_kinds(column: pd.Series, separator: str | None, file: str) -> tuple[pd.Series, str, list[str]]:
     """A column of categories, what separates several in a cell, and what was found.
 
-    ``separator`` is what the user says; by default ``|`` or ``;`` where many cells have it, else ``, ``. It becomes
-    ``, ``, as prose has it, unless a category itself has that.
+    ``separator`` is what the user says; by default ``|`` or ``;`` where many cells have it, else a comma and a
+    blank. It becomes the latter, as prose has it, unless a category itself has that.
     """
     found = separator or next((s for s in ("|", ";") if column.str.contains(s, regex=False).mean() > 0.2), ", ")
     if found == ", ":

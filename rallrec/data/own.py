@@ -39,7 +39,7 @@ def own_data(folder: Path, like_above: float | None = None) -> Dataset:
     - ``beside_title``: a column shown in brackets after the title; by default the year.
     - ``category``: a column that says what kind of item it is; by default the genres.
     - ``category_separator = "|"``: what separates several kinds in a cell; by default ``|`` or ``;`` where many
-      cells have it, else ``, ``.
+      cells have it, else a comma and a blank.
     - a table ``[words]`` with fields of `Words`.
 
     Ratings that can't be right (no id, no number, off the scale that is set, no time) are left out where they are
