@@ -169,10 +169,12 @@ def over_k(figure_3: pd.DataFrame) -> pd.DataFrame:
 
 
 def for_reading(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    """A table of `beside` for reading: a line a row; for each metric the paper's value, ours, the difference.
+    """A table of `beside` for reading: a line a row; for each metric the paper's value and ours.
 
-    Where the paper's values are of another data set than ``dataset``, the heading names it. Columns that name a row
-    beside ``row``, such as ``reader``, are kept. Of ReLLa's paper the AUC is shown.
+    Of the AUC our interval and the difference to the paper's stand there, too; of the others they are in the table
+    itself, or the line would not fit a page. Where the paper's values are of another data set than ``dataset``, the
+    heading names it. Columns that name a row beside ``row``, such as ``reader``, are kept. Of ReLLa's paper the AUC is
+    shown. Numbers of samples stand there where they differ.
     """
     named = [name for name in ("row", "reader") if name in table]
     parts = {
@@ -181,13 +183,17 @@ def for_reading(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
     first = next(iter(parts.values()))
     shown = first[named].reset_index(drop=True)
     for name, part in parts.items():
-        shown[f"{name}: paper{elsewhere(table, dataset)}"] = [_plain(x, ".4f") for x in part["paper"]]
-        if "rella" in part and name == METRICS["auc"]:
+        whole = name == METRICS["auc"]
+        shown[f"{name}: paper{elsewhere(table, dataset) if whole else ''}"] = [_plain(x, ".4f") for x in part["paper"]]
+        if "rella" in part and whole:
             shown[f"{name}: ReLLa's paper"] = [_plain(x, ".4f") for x in part["rella"]]
         got = zip(part["ours"], part["ours_low"], part["ours_high"], strict=True)
-        shown[f"{name}: here"] = [interval(*of) for of in got]
-        shown[f"{name}: difference"] = [_plain(x, "+.3f") for x in part["difference"]]
-    return shown.assign(samples=["–" if pd.isna(n) else f"{n:,}" for n in first["n"]])
+        shown[f"{name}: here"] = [interval(*of) if whole else _plain(of[0], ".3f") for of in got]
+        if whole:
+            shown["AUC: here minus paper"] = [_plain(x, "+.3f") for x in part["difference"]]
+    if len(set(first["n"].dropna())) > 1:
+        shown["samples"] = ["–" if pd.isna(n) else f"{n:,}" for n in first["n"]]
+    return shown
 
 
 def elsewhere(table: pd.DataFrame, dataset: str) -> str:
