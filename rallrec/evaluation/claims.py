@@ -51,6 +51,20 @@ def finding(row) -> str:
     return NOTHING if _identical(row) else FINDING[_verdict(row)]
 
 
+def summed(table: pd.DataFrame, label: str = "method") -> str:
+    """Which rows of a table are higher than its baseline, which lower, and of which that is inconclusive: a sentence.
+
+    Args:
+        table: as `metrics.results_table` gives it, without the baseline's own row.
+    """
+    told = {1: [], -1: [], 0: []}
+    for row in table.itertuples():
+        name = getattr(row, label)
+        told[_verdict(row)].append(name if not _verdict(row) else f"{name} ({change(row)})")
+    leads = {1: "Higher", -1: "Lower", 0: "Inconclusive"}
+    return " ".join(f"**{leads[sign]}**: {'; '.join(names)}." for sign, names in told.items() if names)
+
+
 def change(row) -> str:
     """A row's ``difference`` and its interval, with their signs; see `metrics.interval`."""
     return interval(row.difference, row.difference_low, row.difference_high, "+")

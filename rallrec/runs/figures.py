@@ -286,7 +286,8 @@ def by_panel(
     rows, parts = list(dict.fromkeys(table[label])), list(dict.fromkeys(table[panel]))
     of = list(dict.fromkeys(table[series])) if series else [None]
     texts = wrapped(rows, LABEL - 4 * min(len(parts), 3))
-    lines = [max(1 + text.count("\n"), len(of) * 0.85) for text in texts]
+    most = max(table.groupby(panel)[series].nunique(), default=1) if series else 1
+    lines = [max(1 + text.count("\n"), most * 0.85) for text in texts]
     size = WIDTH, 1.5 + 0.19 * sum(lines) + 0.08 * len(rows)
     figure, axes = plt.subplots(1, max(len(parts), 1), figsize=size, sharey=True, squeeze=False)
     if not len(table):
@@ -295,9 +296,11 @@ def by_panel(
     for ax, name in zip(axes[0], parts, strict=True):
         part = table[table[panel] == name]
         told = judged(part) if coloured else [None] * len(part)
+        here = list(dict.fromkeys(part[series])) if series else [None]  # panels may hold different series
         for (_, row), word in zip(part.iterrows(), told, strict=True):
             i = of.index(row[series]) if series else 0
-            at = rows.index(row[label]) + 0.72 * ((i + 0.5) / len(of) - 0.5)
+            place = i if len(here) == len(of) else here.index(row[series])
+            at = rows.index(row[label]) + 0.72 * ((place + 0.5) / max(len(here), 1) - 0.5)
             spread = np.maximum([[row[value] - row[f"{value}_low"]], [row[f"{value}_high"] - row[value]]], 0)
             color = JUDGED[word] if coloured else SERIES[i % len(SERIES)]
             style = dict(marker=MARKERS[i % len(MARKERS)], ms=4, capsize=2, lw=1.3)

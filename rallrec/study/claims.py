@@ -21,6 +21,7 @@ RATE = 0.05  # of false discoveries among the verdicts of a table
 LLM, VOTE = "LLM", "vote"  # who reads
 REPLICATES, INCONCLUSIVE, CONTRADICTS = "replicates", "inconclusive", "contradicts"
 NOT_MEASURED = "not measured"
+SUMMED = (REPLICATES, CONTRADICTS, INCONCLUSIVE, IDENTICAL)
 
 Side = Choice | Callable[[Study], Choice]
 Cell = tuple[str, str]  # a table of RALLRec's paper and a row of it
@@ -398,21 +399,13 @@ def _signed(difference: float) -> str:
     return "–" if np.isnan(difference) else f"{difference:+.4f}"
 
 
-def said(table: pd.DataFrame) -> str:
-    """The table of `judge` as a list in Markdown: the finding, then the numbers, a line a comparison."""
+def summed(table: pd.DataFrame) -> str:
+    """What the table of `judge` says, a line a reader: how many comparisons replicate, and which have which verdict."""
     lines = []
-    for _, rows in table.groupby(["number", "compared"], sort=False):
-        first = rows.iloc[0]
-        found = [_found_by(row) for row in rows.itertuples() if row.verdict != NOT_MEASURED]
-        reported = "no value in the paper" if np.isnan(first.paper) else f"the paper {_signed(first.paper)}"
-        lines.append(f"- *{first.claim}* ({first.compared}; {reported}): {'; '.join(found) or NOT_MEASURED}.")
-    return "\n".join(lines)
-
-
-def _found_by(row) -> str:
-    through = f"{row.verdict} {'through the LLM' if row.reader == LLM else 'by the vote'}"
-    if row.verdict == IDENTICAL:
-        return through
-    change = interval(row.difference, row.difference_low, row.difference_high, "+")
-    excluded = "" if pd.isna(row.within) or row.within else "; the interval excludes the paper's difference"
-    return f"{through} ({change}, {row.n:,} samples of {row.users:,} users{excluded})"
+    for reader, rows in table[table["verdict"] != NOT_MEASURED].groupby("reader", sort=False):
+        names = rows.groupby("verdict")["compared"].agg("; ".join)
+        told = [f"*{verdict}*: {names[verdict]}" for verdict in SUMMED if verdict in names]
+        n = (rows["verdict"] == REPLICATES).sum()
+        through = "Through the LLM" if reader == LLM else "By the vote"
+        lines.append(f"- **{through}, {n} of {len(rows)} comparisons replicate.** {'. '.join(told)}.")
+    return "\n".join(lines) or "Nothing was measured."

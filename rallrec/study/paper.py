@@ -168,6 +168,21 @@ def over_k(figure_3: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([parts.astype({"k": int}), figure_3.drop(columns=["row", "metric"])], axis=1)
 
 
+ON_LINES = "AUC: the paper's, then ours with its 95 % interval."
+
+
+def lines_for_reading(figure_3: pd.DataFrame) -> pd.DataFrame:
+    """Figure 3 for reading: a line a method, a column a K; in a cell the paper's AUC, and ours with its interval."""
+
+    def cell(row) -> str:
+        ours = interval(row.ours, row.ours_low, row.ours_high)
+        return ours if np.isnan(row.paper) else f"{row.paper:.4f} / {ours}"
+
+    cells = figure_3.assign(cell=[cell(row) for row in figure_3.itertuples()], K=[f"K = {k}" for k in figure_3["k"]])
+    wide = cells.pivot_table(index="line", columns="K", values="cell", aggfunc="first", sort=False)
+    return wide.rename_axis(None, axis=1).rename_axis("method").reset_index()
+
+
 def for_reading(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """A table of `beside` for reading: a line a row; for each metric the paper's value and ours.
 
