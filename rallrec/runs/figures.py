@@ -157,6 +157,7 @@ def curves(
             level, name = levels[title]
             ax.axhline(level, color="black", lw=0.9, ls="--", label=name)
         ax.set(title=title, xlabel=xlabel)
+        ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(6, integer=True))
         if len(ax.get_legend_handles_labels()[1]) > 1:
             ax.legend(fontsize="small")
     return figure

@@ -48,6 +48,7 @@ NOTEBOOKS = (
 )
 
 
+_INTERVAL = re.compile(r"\S+ \[[^\]]*\]")  # a value with its interval, which no line breaks
 WRAPPED = 30  # characters of a cell that stand in one line
 
 
@@ -77,7 +78,8 @@ class Table:
             if self.frame[column].astype(str).str.len().max() > WRAPPED:
                 styles += [{"selector": f"td.col{at}, th.col{at}", "props": "white-space: normal; text-align: left"}]
         name = key_of(table=repr(self))[:8]  # pandas would draw a new one at every run
-        styled = self.frame.style.hide().set_table_styles(styles).set_uuid(name)
+        whole = self.frame.map(lambda cell: _INTERVAL.sub(lambda of: of[0].replace(" ", "\u00a0"), str(cell)))
+        styled = whole.style.hide().set_table_styles(styles).set_uuid(name)
         return (styled.set_caption(self.caption) if self.caption else styled).to_html()
 
 
