@@ -15,7 +15,8 @@ import pandas as pd
 
 from .data.loading import load
 from .data.split import Samples, Split, split
-from .evaluation.metrics import adjust, auc, results_table
+from .evaluation.metrics import RESAMPLES, adjust, auc, columns, difference, results_table
+from .evaluation.resampling import aucs, resampled_users
 from .infra.cache import Cache, default_cache, noting
 from .infra.errors import InputError, at_least, one_of, within
 from .llm.base import LanguageModel
@@ -515,9 +516,14 @@ class Study:
 
         Where the row trains a graph of its own, the method's is trained as long, at most (see `variant`).
         """
-        if choice.layers is not None or choice.edges is not None:
-            beside = replace(beside, layers=self.size.lightgcn["layers"], edges="likes")
+        beside = self.as_long(choice, beside)
         return self.table({"this row": choice, FULL: beside}, FULL, self.both(choice, beside)[0])
+
+    def as_long(self, choice: Choice, beside: Choice) -> Choice:
+        """``beside`` with a graph that is trained as long as that of the choice, at most (see `variant`)."""
+        if choice.layers is None and choice.edges is None:
+            return beside
+        return replace(beside, layers=self.size.lightgcn["layers"], edges="likes")
 
     def auc(self, choice: Choice, part: str = "test") -> float:
         """AUC of a reader's scores."""
@@ -532,15 +538,44 @@ class Study:
         }
         return pd.DataFrame(cells).T
 
-    def over(self, field: str, values: Sequence, choices: dict[str, Choice], part: str = "valid") -> pd.DataFrame:
-        """AUC over values of one field, for each of ``choices``. Columns: choice, ``field``, auc."""
-        return pd.DataFrame(
-            [
-                {"choice": label, field: value, "auc": self.auc(replace(choice, **{field: value}), part)}
-                for label, choice in choices.items()
-                for value in values
-            ]
-        )
+    def over(
+        self,
+        field: str,
+        values: Sequence,
+        choices: dict[str, Choice],
+        beside: Choice | None = None,
+        part: str = "valid",
+    ) -> pd.DataFrame:
+        """AUC over values of one field, for each of ``choices``, and its paired difference to one choice.
+
+        Args:
+            beside: what all are compared with; by default the method.
+
+        Returns:
+            Columns ``choice``, ``field``, ``auc``, ``difference`` with ``_low`` and ``_high`` (95 %, users resampled),
+            ``n``.
+        """
+        rows = []
+        for label, choice in choices.items():
+            for value in values:
+                one = replace(choice, **{field: value})
+                samples = self.judged(one, part)
+                user, drawn = resampled_users(samples.user, RESAMPLES, 0)
+                mine = aucs(samples.liked, READERS[one.reader].scores(self, one, part), user, drawn)
+                gained = difference(mine - self._resampled(beside or METHOD, samples, part), drawn.shape[1])
+                found = {"auc": mine[0]} | columns("difference", replace(gained, p=None))
+                rows.append({"choice": label, field: value} | found | {"n": len(samples)})
+        return pd.DataFrame(rows)
+
+    def _resampled(self, choice: Choice, samples: Samples, part: str) -> np.ndarray:
+        """The AUC of a choice's scores on samples that its reader judges, and its replicates, [1 + resamples]."""
+
+        def made() -> np.ndarray:
+            scores = READERS[choice.reader].scores(self, choice, part)
+            rows = rows_of(samples, self.judged(choice, part), choice.reader)
+            return aucs(samples.liked, scores[rows], *resampled_users(samples.user, RESAMPLES, 0))
+
+        return self.remember(("resampled", part, len(samples), *choice.identity), made)
 
 
 for _registry in (REPRESENTATIONS, SELECTORS, READERS):

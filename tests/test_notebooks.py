@@ -22,6 +22,8 @@ from rallrec.runs.runner import execute
 
 from .executed import PARAMETERS
 
+LINES = 25  # of a cell
+
 
 def check_executed(path: Path) -> None:
     """No error, no warning, no path of a machine, no clock, no address in memory."""
@@ -121,6 +123,10 @@ def test_sources_are_clean(notebook):
     assert code[0].metadata.tags == ["parameters"]
     assert source.cells[0].source.startswith(f"# {notebook[:2]} · ")
     assert source.metadata.kernelspec.name == "python3"
+    for cell in code:  # ruff holds their columns, see notebooks/ruff.toml
+        assert len(cell.source.splitlines()) <= LINES, cell.source
+        if cell.source.startswith(("run.keep(", "run.record(")):
+            assert "hide-input" in cell.metadata.tags
 
 
 def test_an_interrupted_notebook_leaves_nothing_half_done(outputs, monkeypatch):

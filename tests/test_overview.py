@@ -74,6 +74,7 @@ def outputs(tmp_path, monkeypatch):
             commands = [command(reader, row) for row in rows]
             auc.assign(command=commands, **change).to_csv(folder / f"06_parts_{reader}.csv", index=False)
         auc.assign(**change).to_csv(folder / "06_order.csv", index=False)
+        auc.rename(columns={"method": "choice"}).to_csv(folder / "06_trained.csv", index=False)  # of an earlier version
         write_papers_tables(folder, dataset)
         claim = dict(claim="c", difference=0.1, difference_low=0.05, difference_high=0.2, n=9, verdict="holds")
         pd.DataFrame([claim]).to_csv(folder / "05_claims.csv", index=False)
@@ -207,10 +208,11 @@ def test_figures_of_places_with_long_names(outputs):
 
 def test_nothing_is_left_of_an_earlier_overview(outputs):
     folder = write_overview(["ml-100k", "my-own"], "both")
-    (folder / "comparison-09.png").write_text("of a row that is no more")
+    for name in ("comparison-09.png", "commands-ml-100k.csv"):
+        (folder / name).write_text("of a row, or a place, that is no more")
     write_overview(["my-own"], "both")
     left = {path.stem for path in folder.glob("c*-*")}
-    assert left == {"comparison-01", "commands-my-own"}
+    assert left == {"commands-my-own"}
 
 
 def test_a_column_a_data_set_and_a_row_a_method(outputs):
@@ -235,7 +237,8 @@ def test_a_column_a_data_set_and_a_row_a_method(outputs):
     assert commands.command[3] == "rallrec ablate --reader llm --k b"
     assert commands.seconds.tolist() == ["1.5", "1.5", "cached", "1.5"]
     assert set(commands.hardware) == {"a machine"}
-    drawn = ("main", "fast_readers", "comparisons", "released", "claims", *paper_overview.TABLES, "by_reader")
+    assert not list(folder.glob("fast_readers.p*"))  # a table alone
+    drawn = ("main", "comparisons", "released", "claims", *paper_overview.TABLES, "by_reader")
     for name in drawn:
         assert {p.suffix for p in folder.glob(f"{name}.*")} == {".csv", ".md", ".tex", ".png", ".pdf"}, name
     assert json.loads((folder / "settings.json").read_text())["data"]["ml-1m"] == "hash of ml-1m"
@@ -267,8 +270,8 @@ def test_verdicts_in_words():
 def test_each_of_our_comparisons_has_a_figure_and_a_sentence(outputs):
     folder = write_overview([*OURS, "my-own"])
     line = (folder / "comparisons_in_words.md").read_text()
-    assert line == "- [c](comparison-01.png): holds on all 3 data sets.\n"
-    assert (folder / "comparison-01.png").stat().st_size > 1000
+    assert line == "- *c*: holds on all 3 data sets.\n"
+    assert (folder / "comparisons.png").stat().st_size > 1000
 
 
 def cells_of(path):
@@ -348,6 +351,28 @@ def test_what_is_run(outputs, other_reader):
     assert (folder / "times.md").read_text().startswith("Measured on a machine, with the published answers: MovieLens-")
     other = write_overview(["my-own"], "own")
     assert not (other / "not_run.md").exists()  # that is said of the reference runs
+
+
+def test_trainings_anew_are_told_of_where_their_table_has_differences(outputs):
+    """Tables of earlier versions have the AUC alone: nothing is said of those places."""
+    path = outputs / "figures" / "ml-1m" / "06_trained.csv"
+    change = dict(difference=0.1, difference_low=0.05, difference_high=0.2, adjusted_p=0.01)
+    pd.read_csv(path).rename(columns={"choice": "method"}).assign(**change).to_csv(path, index=False)
+    lines = (write_overview([*OURS, "my-own"]) / "changes_in_words.md").read_text().splitlines()
+    assert "- *a, read by the vote*: raises the AUC on ml-1m and my-own." in lines  # of the parts, on both
+    path = outputs / "figures" / "my-own" / "06_trained.csv"
+    pd.DataFrame([dict(method="layers: 0", n=9, **change)]).to_csv(path, index=False)
+    lines = (write_overview([*OURS, "my-own"]) / "changes_in_words.md").read_text().splitlines()
+    assert "- *layers: 0, read by the vote*: raises the AUC on my-own." in lines
+
+
+def test_an_auc_of_a_few_samples_is_not_drawn(outputs):
+    for name in OURS:
+        path = outputs / "figures" / name / "05_table5_paper.csv"
+        pd.read_csv(path).assign(n=4).to_csv(path, index=False)
+    folder = write_overview(OURS)
+    assert not (folder / "table5.png").exists()
+    assert (folder / "table5.md").exists()
 
 
 def test_runs_through_another_reader_stand_beside_the_others(outputs, other_reader, monkeypatch):

@@ -11,7 +11,7 @@ from rallrec.evaluation.metrics import Estimate
 from rallrec.pipeline import METHOD, Choice
 from rallrec.runs import figures, paper_figures
 from rallrec.study import claims as study_claims
-from rallrec.study.claims import CLAIMS, LLM, VOTE, best_id_based, for_reading, judge, measured, said
+from rallrec.study.claims import CLAIMS, LLM, VOTE, best_id_based, counted, for_reading, judge, measured, summed
 from rallrec.study.compared import compared
 
 DATASETS = ("bookcrossing", "ml-1m", "amazon-movies")
@@ -138,7 +138,7 @@ def test_without_a_result_the_frame_stands():
     table = judge(CLAIMS, "tiny", {})
     assert set(table.verdict) == {"not measured"}
     assert len(for_reading(table, "tiny")) == len(CLAIMS)
-    assert all(line.endswith("no value in the paper): not measured.") for line in said(table).splitlines())
+    assert (summed(table), counted(table)) == ("Nothing was measured.", "")
 
 
 def test_for_reading_and_in_words(predictions):
@@ -148,15 +148,15 @@ def test_for_reading_and_in_words(predictions):
     (shown,) = for_reading(table, "ml-100k").to_dict("records")
     assert shown["paper (MovieLens-1M)"] == "+0.0248"
     assert shown["what differs"] == "two things: representation and reranking"
-    assert shown["LLM: verdict"] == "replicates *"
-    assert shown["LLM: samples (users)"] == f"{len(samples):,} (60)"
-    assert shown["vote: verdict"] == "identical predictions"
-    line = said(table)
-    assert line.startswith(
-        "- *beats text retrieval* (RALLRec − ReLLa; the paper +0.0248): replicates through the LLM (+0."
-    )
-    assert "the interval excludes the paper's difference" in line
-    assert line.endswith("identical predictions by the vote.")
+    assert shown["LLM"].startswith("+0.")
+    assert shown["LLM"].endswith("] replicates *")
+    assert shown["vote"] == "identical predictions"
+    of = f"{len(samples):,} samples of 60 users"
+    assert counted(table) == f"LLM: {of}. vote: {of}."
+    assert summed(table).splitlines() == [
+        "- **Through the LLM, 1 of 1 comparisons replicate.** *replicates*: RALLRec − ReLLa.",
+        "- **By the vote, 0 of 1 comparisons replicate.** *identical predictions*: RALLRec − ReLLa.",
+    ]
 
 
 class Made:

@@ -9,11 +9,6 @@ from ..data.split import Samples
 from .metrics import METRICS, adjust, columns, compare, interval, verdict
 
 CLAIM = {1: "holds", 0: "inconclusive", -1: "does not hold"}  # by `verdict` of the difference
-FINDING = {  # of a row that changes the full method
-    1: "the full method is worse than this",
-    0: "no difference: inconclusive",
-    -1: "the full method is better",
-}
 NOTHING = "it changes nothing"  # of a row with the very predictions of the full method
 
 
@@ -39,26 +34,27 @@ def judged(claims: Iterable[dict]) -> pd.DataFrame:
     return table.assign(verdict=[CLAIM[_verdict(row)] for row in table.itertuples()])
 
 
-def said(row) -> str:
-    """A row of `judged` (with attributes, as ``itertuples`` gives it) as a line of a list."""
-    end = " at this sample size" if row.verdict == CLAIM[0] and not _identical(row) else ""
-    p = "" if np.isnan(row.adjusted_p) else f", adjusted {probability(row.adjusted_p)}"
-    return f"- *{row.claim}*: {row.verdict}{end} ({change(row)}{p}; {row.n:,} samples of {row.users:,} users)."
+def summed(table: pd.DataFrame) -> str:
+    """Which rows of a results table are above its baseline, which below, and of which that is inconclusive.
 
+    Args:
+        table: as `metrics.results_table` gives it, without the baseline's own row.
 
-def finding(row) -> str:
-    """What a row of a `metrics.results_table` says in words of the full method, its baseline."""
-    return NOTHING if _identical(row) else FINDING[_verdict(row)]
+    Returns:
+        Markdown: a sentence a verdict, the differences of what is decided in brackets.
+    """
+    told = {"Higher": [], "Lower": [], "Inconclusive": [], "Identical predictions": []}
+    for row in table.itertuples():
+        decided = f"{row.method} ({change(row)})"
+        where = {1: ("Higher", decided), -1: ("Lower", decided), 0: ("Inconclusive", row.method)}[_verdict(row)]
+        lead, name = ("Identical predictions", row.method) if _identical(row) else where
+        told[lead].append(name)
+    return " ".join(f"**{lead}**: {'; '.join(names)}." for lead, names in told.items() if names)
 
 
 def change(row) -> str:
     """A row's ``difference`` and its interval, with their signs; see `metrics.interval`."""
     return interval(row.difference, row.difference_low, row.difference_high, "+")
-
-
-def probability(p: float) -> str:
-    """A p-value for reading: ``p = 0.031``, ``p < 0.001``."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def _verdict(row) -> int:

@@ -9,7 +9,8 @@ import pandas as pd
 
 from ..data.split import Split
 from ..infra.errors import at_least
-from .metrics import recalls
+from .metrics import RESAMPLES, columns, estimate, recalls
+from .resampling import resampled_users
 
 CUTS = (10, 50)
 POPULARITY = {"all items": (0, np.inf), "no training rating": (0, 0), "1 to 20": (1, 20), "21 to 100": (21, 100)}
@@ -44,8 +45,9 @@ def find(
         representations: [n_items, d] each.
 
     Returns:
-        Columns ``representation`` (chance is one), ``popularity``, ``cut``, ``recall``, ``ndcg``, ``users``. A slice
-        without a later like, or with fewer items than twice a cut, has no row: there may be none at all.
+        Columns ``representation`` (chance is one), ``popularity``, ``cut``, ``recall`` and ``ndcg`` with ``_low`` and
+        ``_high`` (95 %, users resampled), ``users``. A slice without a later like, or with fewer items than twice a
+        cut, has no row: there may be none at all.
     """
     data = split.data
     past, later, users = later_likes(split)
@@ -71,7 +73,8 @@ def find(
                 dict(representation=name, popularity=popularity, cut=cut, **at, users=int(some.sum()))
                 for cut, at in _at_cuts(allowed, wanted[some], sensible).items()
             ]
-    return pd.DataFrame(rows, columns=["representation", "popularity", "cut", "recall", "ndcg", "users"])
+    measured = [f"{metric}{end}" for metric in ("recall", "ndcg") for end in ("", "_low", "_high")]
+    return pd.DataFrame(rows, columns=["representation", "popularity", "cut", *measured, "users"])
 
 
 def _scores(x: np.ndarray, past: list[np.ndarray]) -> np.ndarray:
@@ -83,15 +86,33 @@ def _scores(x: np.ndarray, past: list[np.ndarray]) -> np.ndarray:
 
 
 def _at_cuts(score: np.ndarray, wanted: np.ndarray, cuts: tuple[int, ...]) -> dict[int, dict[str, float]]:
+    """Recall and NDCG at each cut, means over users with their intervals, as columns of a table."""
     order = np.argsort(-score, axis=1, kind="stable")[:, : max(cuts)]
     hit = np.take_along_axis(wanted, order, 1)
     gain = 1 / np.log2(np.arange(max(cuts)) + 2)
     best = np.cumsum(gain)
     n = wanted.sum(1)
     return {
-        cut: dict(
-            recall=float(recalls(order[:, :cut], wanted).mean()),
-            ndcg=float(((hit[:, :cut] * gain[:cut]).sum(1) / best[np.minimum(n, cut) - 1]).mean()),
-        )
+        cut: _mean("recall", recalls(order[:, :cut], wanted))
+        | _mean("ndcg", (hit[:, :cut] * gain[:cut]).sum(1) / best[np.minimum(n, cut) - 1])
         for cut in cuts
     }
+
+
+def _mean(name: str, of_users: np.ndarray) -> dict[str, float]:
+    """The mean over users with its interval, as columns of a table."""
+    drawn = resampled_users(np.arange(len(of_users)), RESAMPLES, 0)[1]
+    means = np.concatenate([[of_users.mean()], drawn[1:] @ of_users / len(of_users)])
+    return columns(name, estimate(means, len(of_users)))
+
+
+def for_reading(found: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Recall at the smallest cut for reading: a line a slice of popularity, a column a representation; what it is.
+
+    The other cut, NDCG and the intervals are in the table of `find`.
+    """
+    if not len(found):
+        return pd.DataFrame({"popularity": []}), "No user has likes in both periods."
+    at = found[found["cut"] == found["cut"].min()]
+    wide = at.pivot_table(index=["popularity", "users"], columns="representation", values="recall", sort=False)
+    return wide.rename_axis(None, axis=1).reset_index(), f"recall@{at['cut'].iloc[0]}, by the items' training ratings."

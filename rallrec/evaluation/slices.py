@@ -5,7 +5,7 @@ import pandas as pd
 
 from ..data.past import item_statistics
 from ..data.split import Samples, Split
-from .metrics import adjust, results_table
+from .metrics import adjust, interval, results_table
 
 RATERS = (0, 5, 50)  # borders between the slices of items, training ratings
 EARLIER = (20, 50, 200)  # borders between the slices of users, earlier ratings
@@ -44,3 +44,20 @@ def by_slice(
             judged = results_table(some, {method: p[inside] for method, p in predictions.items()}, baseline)
             tables.append(judged[COLUMNS].assign(slice=name))
     return adjust(pd.concat(tables[1:] or tables, ignore_index=True)[["slice", *COLUMNS]])
+
+
+def for_reading(table: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    """A table of `by_slice` for reading: a line a slice, the baseline's AUC, and a column a method: its difference."""
+    lines = []
+    for name, rows in table.groupby("slice", sort=False):
+        of = rows.set_index("method")
+        first = of.loc[baseline]
+        line = {"slice": name, "samples (users)": f"{first['n']:,} ({first['users']:,})"}
+        line[f"AUC of {baseline}"] = f"{first['auc']:.3f}"
+        for method in of.index.drop(baseline):
+            row = of.loc[method]
+            line[f"{method}, minus that"] = interval(
+                row["difference"], row["difference_low"], row["difference_high"], "+"
+            )
+        lines.append(line)
+    return pd.DataFrame(lines)

@@ -1,6 +1,5 @@
 """Tables and figures across data sets and readers, made of the tables that their notebooks wrote."""
 
-import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,20 +21,22 @@ class Across:
     """A table of the overview, made of the table ``source`` that the notebooks of each data set wrote.
 
     Attributes:
-        rows: its columns that name a row. value: the column compared. heading: of the figure's axis.
+        rows: its columns that name a row. value: the column compared.
+        heading: of the figure's axis; of what is a table alone, empty. series: the column that sets markers.
     """
 
     source: str
     rows: tuple[str, ...]
     value: str
-    heading: str
+    heading: str = ""
+    series: str = "read_by"
 
 
 TABLES = {
-    "main": Across("05_main", ("method",), "auc", "AUC, all on the LLM's sample"),
-    "fast_readers": Across("05_fast_readers", ("method",), "auc", "AUC, all test samples"),
+    "main": Across("05_main", ("method",), "auc"),  # its figure: `paper_overview`
+    "fast_readers": Across("05_fast_readers", ("method",), "auc"),
     "comparisons": Across("05_claims", ("claim",), "difference", "difference of AUC"),
-    "released": Across("06_released", ("reader", "protocol"), "difference", "change of AUC against strict"),
+    "released": Across("06_released", ("reader", "protocol"), "difference", "change of AUC against strict", "reader"),
 }
 
 
@@ -82,8 +83,8 @@ def across(places: list[str], table: Across) -> pd.DataFrame:
     long = read(places, table.source).dropna(subset=value).reset_index(drop=True)
     long = by_reader(long, table.rows, (value, f"{value}_low", f"{value}_high", "n"))
     row = long[list(table.rows)].agg(": ".join, axis=1)
-    verdict = ["verdict"] if "verdict" in long else []
-    kept = [*table.rows, value, f"{value}_low", f"{value}_high", "n", *verdict, "dataset", "place", "read_by"]
+    extra = [name for name in ("adjusted_p", "verdict") if name in long]
+    kept = [*table.rows, value, f"{value}_low", f"{value}_high", "n", *extra, "dataset", "place", "read_by"]
     return long[kept].assign(row=list(map(labelled, row, long["read_by"])))
 
 
@@ -103,18 +104,12 @@ def made_by(place: str) -> pd.DataFrame:
 
 
 def write_comparisons(comparisons: pd.DataFrame, folder: Path) -> None:
-    """A figure and a line for each of our comparisons: ``comparison-01.png`` …, ``comparisons_in_words.md``."""
+    """Our comparisons as one figure, a panel a data set, and ``comparisons_in_words.md``, a line each."""
     lines = []
-    for number, (claim, rows) in enumerate(comparisons.groupby("claim", sort=False), 1):
+    for claim, rows in comparisons.groupby("claim", sort=False):
         by_who = [(who, of.set_index("dataset")["verdict"]) for who, of in rows.groupby("read_by", sort=False)]
         sentence = ". ".join(f"{who}: {said(verdicts)}" if who else said(verdicts) for who, verdicts in by_who)
-        told = textwrap.fill(sentence, 76, break_on_hyphens=False)
-        parts = in_lines(rows.assign(dataset=list(map(labelled, rows["dataset"], rows["read_by"]))))
-        figure = figures.forest(parts, "difference", "difference of AUC", "dataset", "verdict", 0, figures.VERDICTS)
-        more = parts["dataset"].str.count("\n").sum() + max(0, told.count("\n") - 1) + 2 * max(0, 3 - len(rows))
-        figure.axes[0].set_title(f"{claim}:\n{told}", fontsize="small")
-        save(figure, folder / f"comparison-{number:02}", more)
-        lines.append(f"- [{claim}](comparison-{number:02}.png): {sentence}.\n")
+        lines.append(f"- *{claim}*: {sentence}.\n")
     (folder / "comparisons_in_words.md").write_text("".join(lines), encoding="utf-8")
 
 
@@ -137,8 +132,9 @@ def write_overview(places: list[str], name: str = "") -> Path:
     of_paper = paper_overview.read_all(places)
     commands = {place: made_by(place) for place in places}
     folder.mkdir(parents=True, exist_ok=True)
-    for left in (*folder.glob("claim-*"), *folder.glob("comparison-*"), *folder.glob("commands-*")):
-        left.unlink()  # of rows and places of an earlier one
+    earlier = ("claim-*", "comparison-*", "commands-*", "fast_readers.p*")
+    for left in (path for pattern in earlier for path in folder.glob(pattern)):
+        left.unlink()  # of rows and places of an earlier one, and figures of an earlier version
     figures.use_style()
     for title, table in TABLES.items():
         _write_across(tables[title], table, folder / title)
@@ -175,9 +171,9 @@ def _write_across(long: pd.DataFrame, table: Across, path: Path) -> None:
     if value == "auc":
         wide = wide.rename(columns={d: f"{d} ({sizes[d]:,})" for d in present})
     figures.save_table(long.drop(columns="row"), wide.rename_axis(None, axis=1).reset_index(), path)
-    series = "place" if any("+" in dataset for dataset in present) else "dataset"  # long names in two columns
-    drawn = in_lines(shown).assign(**{series: lambda drawn: drawn["dataset"]})
-    read_by = zip(drawn[label], drawn["read_by"], strict=True)  # a line of its own
-    drawn[label] = [row.removesuffix(f" ({who})") + f"\n({who})" * bool(who) for row, who in read_by]
-    more = sum(dataset.count("+") for dataset in present)
-    save(figures.across(drawn, label, value, table.heading, series), path, more)
+    if table.heading:
+        drawn = in_lines(long).assign(series=long[table.series].replace("", "no LLM"))
+        sizes = drawn.groupby("dataset")["n"].max()
+        named = {name: f"{name} ({n:,.0f})" for name, n in sizes.items()}
+        figure = figures.by_panel(drawn, label, value, table.heading, series="series", names=named)
+        save(figure, path, 0)

@@ -17,28 +17,95 @@ from matplotlib.lines import Line2D
 from ..evaluation.metrics import IDENTICAL
 from ..study.claims import CONTRADICTS, INCONCLUSIVE, REPLICATES, VOTE
 from ..study.paper import NAMES
-from .figures import MARKERS, WIDTH
+from .figures import BAD, GOOD, MARKERS, OPEN, SERIES, WIDTH
 
-WIDE = 9.5  # inches: a repository's front page
-COLORS = {REPLICATES: "C2", INCONCLUSIVE: "0.55", CONTRADICTS: "C3", IDENTICAL: "0.8"}
-LINE, READ = 0.19, 0.13  # inches of a line of text, and of each reader's interval
+COLORS = {REPLICATES: GOOD, INCONCLUSIVE: OPEN, CONTRADICTS: BAD, IDENTICAL: "0.8"}
+TINTS = {REPLICATES: "#93d6c1", INCONCLUSIVE: "#ececec", CONTRADICTS: "#f2b386", IDENTICAL: "#ececec"}  # under a text
+WITHOUT = (VOTE, "no LLM")  # readers that are no LLM stand last
+LINE, READ = 0.2, 0.13  # inches of a line of text, and of each reader's interval
+LABELS, CELL = 3.5, 0.42  # inches of the row labels, and of a cell
+
+
+def verdicts(table: pd.DataFrame) -> Figure:
+    """The claims at a glance: a line a comparison, for each data set the paper's difference of AUC and every reader's.
+
+    A cell's colour is the verdict. Intervals are in the table beside it: those of a small data set would fill the
+    figure. Comparisons that are ours, not the paper's, are in italics.
+
+    Args:
+        table: of `study.claims.judge`, with the columns ``dataset`` and ``read_by`` (the name of an LLM, or ``vote``).
+    """
+    readers = sorted(dict.fromkeys(table["read_by"]), key=lambda name: name in WITHOUT)
+    columns, at = {}, 0.0  # inches from the left of the cells
+    for dataset, part in table.groupby("dataset", sort=False):
+        there = set(part.loc[part["difference"].notna(), "read_by"])
+        for name in ("paper", *(reader for reader in readers if reader in there)):
+            columns[dataset, name] = at
+            at += CELL
+        at += 0.5 * CELL
+    labels, rows, y = [], {}, 0.0
+    for number, of in table.drop_duplicates(["number", "compared"]).groupby("number", sort=False):
+        labels.append((y + LINE / 2, f"{number}. {of['claim'].iloc[0]}", "bold", "normal"))
+        y += LINE
+        for row in of.itertuples():
+            rows[number, row.compared] = y
+            labels.append((y + LINE / 2, row.compared, "normal", _style(row.of_paper)))
+            y += LINE
+        y += 0.06
+    right = at - 0.3 * CELL
+    figure, ax = plt.subplots(figsize=(LABELS + right, y + 1.25), layout="none")
+    figure.subplots_adjust(LABELS / (LABELS + right), 0.45 / (y + 1.25), 0.997, 1 - 0.8 / (y + 1.25))
+    ax.set(xlim=(0, right), ylim=(y, 0))
+    ax.axis("off")
+    for middle, text, weight, style in labels:
+        x, side = (0.05 - LABELS, "left") if weight == "bold" else (-0.08, "right")  # headings have the whole line
+        ax.text(x, middle, text, ha=side, va="center", fontsize=8, fontweight=weight, fontstyle=style)
+    for row in table.drop_duplicates(["dataset", "number", "compared"]).itertuples():
+        _cell(ax, columns[row.dataset, "paper"], rows[row.number, row.compared], row.paper, "white", False)
+    for row in table.itertuples():
+        top = rows[row.number, row.compared]
+        if (row.dataset, row.read_by) in columns and not np.isnan(row.difference):
+            decided = row.verdict in (REPLICATES, CONTRADICTS)
+            _cell(ax, columns[row.dataset, row.read_by], top, row.difference, TINTS[row.verdict], decided)
+    for dataset, part in table.groupby("dataset", sort=False):
+        left, names = columns[dataset, "paper"], [name for of, name in columns if of == dataset]
+        for name in names:
+            short = name.replace("-", "\n", 1)
+            ax.text(columns[dataset, name] + CELL / 2, -0.06, short, ha="center", va="bottom", fontsize=6.5)
+        sizes, others = part.loc[part["read_by"] != VOTE, "n"], _stands_for(part)
+        lines = [dataset + (f" ({sizes.max():,.0f})" if sizes.notna().any() else "")]
+        lines += [f"paper: {NAMES[others]}"] if others else []
+        middle = left + len(names) * CELL / 2
+        ax.text(middle, -0.4, "\n".join(lines), ha="center", va="bottom", fontsize=7.5, fontweight="bold")
+    told = {REPLICATES: REPLICATES, INCONCLUSIVE: INCONCLUSIVE, CONTRADICTS: CONTRADICTS}
+    handles = [mpl.patches.Patch(color=TINTS[verdict], label=label) for verdict, label in told.items()]
+    handles += [] if table["of_paper"].all() else [Line2D([], [], lw=0, label="italics: our comparison")]
+    handles.append(Line2D([], [], lw=0, label="difference of AUC; in brackets the LLM's test samples"))
+    figure.legend(handles=handles, loc="lower right", ncols=len(handles), fontsize=7.5, columnspacing=1, handlelength=1)
+    return figure
+
+
+def _cell(ax: Axes, left: float, top: float, value: float, color: str, bold: bool) -> None:
+    """A value in its cell; a dash where there is none."""
+    ax.add_patch(mpl.patches.Rectangle((left + 0.01, top + 0.01), CELL - 0.02, LINE - 0.02, fc=color, lw=0))
+    text = "–" if np.isnan(value) else f"{value:+.3f}".replace("0.", ".", 1).replace("-", "−")
+    style = dict(fontsize=7.5, ha="center", va="center", fontweight="bold" if bold else "normal", color="black")
+    ax.text(left + CELL / 2, top + LINE / 2, text, **style)
 
 
 def claims(table: pd.DataFrame) -> Figure:
-    """The claims: a row a comparison, a panel a data set; the paper's difference across every reader's interval.
+    """The claims on one data set: a row a comparison; the paper's difference across every reader's interval.
 
-    The axis is linear up to ± 0.02 and logarithmic beyond, since differences of 0.0003 and of 0.2 stand side by side.
     Comparisons that are ours, not the paper's, are in italics.
 
     Args:
         table: of `study.claims.judge`, with the columns ``dataset`` and ``read_by`` (the name of an LLM, or ``vote``).
     """
-    datasets = list(dict.fromkeys(table["dataset"]))
-    readers = sorted(dict.fromkeys(table["read_by"]), key=lambda name: name == VOTE)
+    readers = sorted(dict.fromkeys(table["read_by"]), key=lambda name: name in WITHOUT)
     labels, spans, tops, y = [], {}, [], 0.0
     for number, of in table.drop_duplicates(["number", "compared"]).groupby("number", sort=False):
         tops.append(y)
-        name = textwrap.fill(f"{number}. {of['claim'].iloc[0]}", 40)
+        name = textwrap.fill(f"{number}. {of['claim'].iloc[0]}", 60)
         lines = 1 + name.count("\n")
         labels.append((y + lines * LINE / 2, name, "bold", "normal"))
         y += lines * LINE
@@ -46,25 +113,24 @@ def claims(table: pd.DataFrame) -> Figure:
             spans[number, row.compared] = y, y + max(LINE, READ * len(readers)) + 0.05
             labels.append((np.mean(spans[number, row.compared]), row.compared, "normal", _style(row.of_paper)))
             y = spans[number, row.compared][1]
-    shown = table[["paper", "difference", "difference_low", "difference_high"]].abs().max(axis=None)
-    widest = max(0.3, 1.1 * np.nan_to_num(shown))
-    figure, axes = plt.subplots(1, len(datasets), figsize=(WIDE, y + 1.2), sharey=True, squeeze=False)
-    for ax, dataset in zip(axes[0], datasets, strict=True):
-        _claims_of(ax, table[table["dataset"] == dataset], readers, spans)
-        ax.set_xlim(-widest, widest)
-        for top in tops[1:]:
-            ax.axhline(top, color="0.85", lw=0.6)
-    first = axes[0][0]
-    first.set_ylim(y, 0)
-    first.set_yticks([at for at, *_ in labels], [text for _, text, *_ in labels], fontsize="small")
-    for tick, (_, _, weight, style) in zip(first.get_yticklabels(), labels, strict=True):
+    shown = table[["paper", "difference", "difference_low", "difference_high"]].to_numpy(float)
+    least, most = (min(0, np.nanmin(shown)), max(0, np.nanmax(shown))) if not np.isnan(shown).all() else (-0.1, 0.1)
+    figure, ax = plt.subplots(figsize=(WIDTH, y + 1.2))
+    _claims_of(ax, table, readers, spans)
+    ax.set_xlim(least - 0.04 * (most - least), most + 0.04 * (most - least))
+    for top in tops[1:]:
+        ax.axhline(top, color="0.85", lw=0.6)
+    ax.set_ylim(y, 0)
+    ax.set_yticks([at for at, *_ in labels], [text for _, text, *_ in labels], fontsize="small")
+    for tick, (_, _, weight, style) in zip(ax.get_yticklabels(), labels, strict=True):
         tick.set(fontweight=weight, fontstyle=style)
     handles = [Line2D([], [], color="black", lw=2, label="the paper")]
     handles += [Line2D([], [], color="0.3", marker=m, ms=4, lw=1, label=name) for name, m in _markers(readers).items()]
-    handles += [mpl.patches.Patch(color=color, label=verdict) for verdict, color in COLORS.items()]
+    there = {verdict: color for verdict, color in COLORS.items() if (table["verdict"] == verdict).any()}
+    handles += [mpl.patches.Patch(color=color, label=verdict) for verdict, color in there.items()]
     if not table["of_paper"].all():
         handles.append(Line2D([], [], lw=0, label="italics: our comparison"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize="small", columnspacing=1.2)
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize="small", columnspacing=1.2)
     return figure
 
 
@@ -93,9 +159,7 @@ def _claims_of(ax: Axes, part: pd.DataFrame, readers: list[str], spans: dict) ->
     of = f" ({sizes.max():,.0f})" if sizes.notna().any() else ""
     ax.set_title(_heading(part["dataset"].iloc[0] + of, others), fontsize="small", loc="center")
     ax.axvline(0, color="0.4", lw=0.8)
-    ax.set_xscale("symlog", linthresh=0.02, linscale=1)
-    ax.set_xticks([-0.1, -0.02, 0, 0.02, 0.1], ["−.1", "−.02", "0", ".02", ".1"], fontsize="x-small")
-    ax.xaxis.set_minor_locator(mpl.ticker.NullLocator())
+    ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(6))
     ax.set_xlabel("difference of AUC", fontsize="small")
     ax.grid(axis="y", visible=False)
     ax.tick_params(axis="y", length=0)
@@ -109,10 +173,10 @@ def beside(table: pd.DataFrame, heading: str = "AUC") -> Figure:
             throughout where nothing is compared by reader). ``rella``, if it is there, is shown, too.
     """
     datasets = list(dict.fromkeys(table["dataset"]))
-    readers = sorted(dict.fromkeys(table["read_by"][table["ours"].notna()]), key=lambda name: name == VOTE)
+    readers = sorted(dict.fromkeys(table["read_by"][table["ours"].notna()]), key=lambda name: name in WITHOUT)
     rows, markers = list(dict.fromkeys(table["row"])), _markers(readers)
     of_row = {row: [r for r in readers if r in set(of["read_by"])] for row, of in table.groupby("row")}
-    size = (WIDE if len(datasets) > 1 else WIDTH, 1.2 + max(LINE, READ * len(readers) + 0.05) * len(rows))
+    size = WIDTH, 1.2 + max(LINE, READ * len(readers) + 0.05) * len(rows)
     figure, axes = plt.subplots(1, len(datasets), figsize=size, sharey=True, squeeze=False)
     for ax, dataset in zip(axes[0], datasets, strict=True):
         part = table[table["dataset"] == dataset]
@@ -122,7 +186,7 @@ def beside(table: pd.DataFrame, heading: str = "AUC") -> Figure:
             shift = [(of_row[row].index(reader) + 0.5) / k - 0.5 for row, k in zip(of["row"], n, strict=True)]
             at = [rows.index(row) + 0.8 * by * k / len(readers) for row, by, k in zip(of["row"], shift, n, strict=True)]
             spread = np.maximum([of["ours"] - of["ours_low"], of["ours_high"] - of["ours"]], 0)
-            ax.errorbar(of["ours"], at, xerr=spread, color=f"C{i}", marker=markers[reader], **DOT)
+            ax.errorbar(of["ours"], at, xerr=spread, color=SERIES[i], marker=markers[reader], **DOT)
         once, others = part.drop_duplicates("row"), _stands_for(part)
         at = [rows.index(row) for row in once["row"]]
         ax.plot(once["paper"], at, mfc="none" if others else "black", **DIAMOND)
@@ -138,11 +202,12 @@ def beside(table: pd.DataFrame, heading: str = "AUC") -> Figure:
     axes[0][0].set_ylim(len(rows) - 0.5, -0.5)
     handles = [Line2D([], [], label="the paper", **DIAMOND)]
     handles += [Line2D([], [], label="ReLLa's paper", **OTHER_PAPER)] if "rella" in table else []
-    handles += [Line2D([], [], color=f"C{i}", marker=markers[r], ms=4, lw=1, label=r) for i, r in enumerate(readers)]
+    handles += [Line2D([], [], color=SERIES[i], marker=markers[r], ms=4, lw=1, label=r) for i, r in enumerate(readers)]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize="small")
     return figure
 
 
+PAPERS_K = 30
 DOT = dict(ms=4, lw=0, elinewidth=1.1, capsize=1.5)
 DIAMOND = dict(color="black", marker="d", ms=5, lw=0, mew=0.9, zorder=5)
 OTHER_PAPER = dict(color="0.5", marker="+", ms=6, lw=0, mew=1.2, zorder=4)
@@ -164,7 +229,7 @@ def _heading(dataset: str, stands_for: str) -> str:
 
 def _two_panels(table: pd.DataFrame, dataset: str) -> tuple[Figure, np.ndarray]:
     """The paper's values to the left, ours to the right, under headings that say of what they are."""
-    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.2))
+    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.4))
     others, sizes = _stands_for(table.assign(dataset=dataset)), table["n"].dropna()
     reported = f"the paper, {NAMES[others]}" if others else "the paper"
     axes[0].set_title(reported if table["paper"].notna().any() else "not in the paper", fontsize="small")
@@ -172,23 +237,27 @@ def _two_panels(table: pd.DataFrame, dataset: str) -> tuple[Figure, np.ndarray]:
     return figure, axes
 
 
-def over_k(figure_3: pd.DataFrame, dataset: str) -> Figure:
-    """AUC over K, a line a method: the paper's to the left, ours with its intervals to the right.
+def over_k(figure_3: pd.DataFrame, dataset: str, k: int | None = None) -> Figure:
+    """AUC over K, a line a method: the paper's to the left, ours with its intervals as bands to the right.
 
     Args:
-        figure_3: of `study.paper.over_k`.
+        figure_3: of `study.paper.over_k`. k: the K of the other results here.
     """
     figure, axes = _two_panels(figure_3, dataset)
     for i, (line, of) in enumerate(figure_3.groupby("line", sort=False)):
-        style = dict(color=f"C{i}", marker=MARKERS[i], ms=4, lw=1.3, label=line)
+        style = dict(color=SERIES[i], marker=MARKERS[i], ms=4, lw=1.3, label=line)
         axes[0].plot(of["k"], of["paper"], **style)
-        k = of["k"] + 0.5 * (i - 1.5)  # intervals side by side
-        spread = np.maximum([of["ours"] - of["ours_low"], of["ours_high"] - of["ours"]], 0)
-        axes[1].errorbar(k, of["ours"], yerr=spread, elinewidth=0.8, capsize=1.5, **style)
+        axes[1].plot(of["k"], of["ours"], **style)
+        axes[1].fill_between(of["k"], of["ours_low"], of["ours_high"], color=SERIES[i], alpha=0.13, lw=0)
+    axes[0].axvline(PAPERS_K, color="black", lw=0.9, ls=":", label=f"the paper's K = {PAPERS_K}")
+    axes[1].axvline(PAPERS_K, color="black", lw=0.9, ls=":")
+    if k is not None:
+        axes[1].axvline(k, color="black", lw=0.9, ls="--", label=f"K = {k} here")
     for ax in axes:
         ax.set_xticks(sorted(figure_3["k"].unique()))
         ax.set(xlabel="K: history items shown", ylabel="AUC")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
+    handles = axes[0].get_legend_handles_labels()[0] + axes[1].get_legend_handles_labels()[0][4:]
+    figure.legend(handles=handles, loc="outside lower center", ncols=6, fontsize="small")
     return figure
 
 
@@ -203,7 +272,7 @@ def tunings(figure_4: pd.DataFrame, dataset: str) -> Figure:
     figure, axes = _two_panels(table, dataset)
     ways = list(dict.fromkeys(table["inference"]))
     for i, (tuning, of) in enumerate(table.groupby("tuning", sort=False)):
-        style = dict(color=f"C{i}", marker=MARKERS[i], ms=5, label=tuning)
+        style = dict(color=SERIES[i], marker=MARKERS[i], ms=5, label=tuning)
         at = np.array([ways.index(way) for way in of["inference"]]) + 0.16 * (i - 0.5)
         axes[0].plot(at, of["paper"], lw=0, **style)
         spread = np.maximum([of["ours"] - of["ours_low"], of["ours_high"] - of["ours"]], 0)
@@ -226,13 +295,13 @@ def by_reader(table: pd.DataFrame) -> Figure:
     """
     datasets, rows = list(dict.fromkeys(table["dataset"])), list(dict.fromkeys(table["row"]))
     readers = list(dict.fromkeys(table["read_by"]))
-    figure, axes = plt.subplots(1, len(datasets), figsize=(WIDE, 3.6), squeeze=False)
+    figure, axes = plt.subplots(1, len(datasets), figsize=(WIDTH, 3.6), squeeze=False)
     for ax, dataset in zip(axes[0], datasets, strict=True):
         part = table[table["dataset"] == dataset]
         for i, row in enumerate(rows):
             of = part[part["row"] == row]
             at = pd.Series([readers.index(r) + 0.12 * (i - (len(rows) - 1) / 2) for r in of["read_by"]], of.index)
-            mine, style = ~of["of_paper"], dict(color=f"C{i}", marker=MARKERS[i], ms=4)
+            mine, style = ~of["of_paper"], dict(color=SERIES[i], marker=MARKERS[i], ms=4)
             spread = np.maximum([of["auc"] - of["auc_low"], of["auc_high"] - of["auc"]], 0)[:, mine]
             ax.errorbar(at[mine], of["auc"][mine], yerr=spread, elinewidth=1, capsize=1.5, lw=1, label=row, **style)
             ax.plot(at[~mine], of["auc"][~mine], mfc="white", lw=0, mew=1.2, **style)

@@ -16,7 +16,22 @@ from .side_by_side import by_reader, in_lines, read, said, save
 
 CLAIMS, DEVIATIONS, MAIN, COMPARISONS = "05_paper_claims", "05_deviations", "05_main", "05_claims"
 TABLES = {"table1": "05_table1", "table3": "05_table3", "table4": "06_table4", "table5": "05_table5_paper"}
-CHANGES = {"06_parts_vote": "vote", "06_parts_llm": "LLM", "06_order": "LLM"}  # one thing changed, and who reads
+# one thing changed, and who reads
+CHANGES = {"06_parts_vote": "vote", "06_trained": "vote", "06_parts_llm": "LLM", "06_order": "LLM"}
+JUDGED = ("method", "difference", "difference_low", "difference_high", "adjusted_p", "n")  # what `_changes` needs
+LEAST = 30  # samples that a figure needs
+# rows of the main table that show what an LLM, and a recommender's parts, are worth
+SIMPLE = {
+    "LLM, untuned": "untuned LLM",
+    "LLM, last K": "LLM, the last K items",
+    "LLM, text retrieval (ReLLa)": "LLM, items retrieved by text (ReLLa)",
+    "LLM + LightGBM, RALLRec": "LLM and LightGBM together",
+    "LightGBM, RALLRec": "LightGBM on the same items",
+    "item mean + vote, RALLRec": "mean ratings of item and retrieved items",
+    "vote, RALLRec": "mean rating of the retrieved items (vote)",
+    "DeepFM": "DeepFM (ID-based)",
+    "DIN": "DIN",
+}
 VERDICTS = (REPLICATES, INCONCLUSIVE, CONTRADICTS, IDENTICAL)
 MOVES = {1: "raises the AUC", 0: "inconclusive", -1: "lowers the AUC"}
 
@@ -29,11 +44,18 @@ def read_all(places: Sequence[str]) -> dict[str, pd.DataFrame]:
     """
     of_paper = (CLAIMS, *TABLES.values(), DEVIATIONS, *CHANGES)
     tables = {source: read(places, source) for source in (*of_paper, MAIN, COMPARISONS)}
+    for source in CHANGES:
+        tables[source] = _comparable(tables[source])
     for table in tables.values():
         for name in {"reported_on", "note"} & set(table):
             table[name] = table[name].astype(object).fillna("")  # a column without a text is read as numbers
     tables[CLAIMS] = _claims(tables[CLAIMS], findings.against(tables[MAIN], tables[COMPARISONS], tables[CLAIMS]))
     return tables
+
+
+def _comparable(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of places whose table says how a row differs; tables of earlier versions have the AUC alone."""
+    return table.dropna(subset="method") if set(JUDGED) <= set(table) else table.iloc[:0]
 
 
 def _claims(long: pd.DataFrame, against: pd.Series) -> pd.DataFrame:
@@ -60,20 +82,26 @@ def write(tables: dict[str, pd.DataFrame], comparisons: pd.DataFrame, folder: Pa
     claims = tables[CLAIMS]
     figures.save_table(claims, claims_for_reading(claims), folder / "claims")
     figures.save_table(claims, verdicts(claims), folder / "verdicts")
-    save(paper_figures.claims(in_lines(claims)), folder / "claims", 0)
+    save(paper_figures.verdicts(in_lines(claims)), folder / "claims", 0)
+    _simple(tables[MAIN], folder / "main")
     for name, source in TABLES.items():
         long = auc_of(tables[source])
         figures.save_table(long, for_reading(long), folder / name)
         drawn = long.assign(read_by=long["read_by"].replace("", "here" if not long["read_by"].any() else "no LLM"))
         if "reader" in long:
             drawn["read_by"] = drawn["read_by"].mask(drawn["reader"] == VOTE, VOTE)
+        if drawn["n"].max() < LEAST:  # an AUC of four samples is 0, 1 or nothing
+            for left in (folder / f"{name}.png", folder / f"{name}.pdf"):
+                left.unlink(missing_ok=True)
+            continue
         save(paper_figures.beside(in_lines(drawn)), folder / name, 0)
     readers = readers_of(tables[TABLES["table1"]])
     figures.save_table(readers, readers_for_reading(readers), folder / "by_reader")
     save(paper_figures.by_reader(in_lines(readers)), folder / "by_reader", 0)
     apart = deviations(tables[DEVIATIONS])
     figures.save_table(apart, apart, folder / "deviations")
-    changes = pd.concat([_changes(tables[source], who) for source, who in CHANGES.items()], ignore_index=True)
+    changes = [_changes(tables[source], who) for source, who in CHANGES.items() if len(tables[source])]
+    changes = pd.concat(changes, ignore_index=True)
     for name, lines in {
         "claims_in_words": in_words(claims),
         "depends_on_reader": depends_on_reader(claims),
@@ -90,6 +118,25 @@ def write(tables: dict[str, pd.DataFrame], comparisons: pd.DataFrame, folder: Pa
 
 def _write(folder: Path, name: str, text: str) -> None:
     (folder / f"{name}.md").write_text(text, encoding="utf-8")
+
+
+def _simple(main: pd.DataFrame, path: Path) -> None:
+    """The main table's point as a figure: what simpler readers lose or gain against the LLM with RALLRec's items."""
+    rows = main[main["method"].isin(list(SIMPLE)) & main["difference"].notna()]
+    rows = rows.assign(row=rows["method"].map(SIMPLE), reader=rows["read_by"]).pipe(in_lines)
+    rows = rows.sort_values("method", key=lambda of: of.map(list(SIMPLE).index), kind="stable")
+    order = {name: at for at, name in enumerate(dict.fromkeys(main.pipe(in_lines)["dataset"]))}
+    rows = rows.sort_values("dataset", key=lambda of: of.map(order), kind="stable")
+    sizes = rows.groupby("dataset", sort=False)["n"].max()
+    figure = figures.by_panel(
+        rows,
+        "row",
+        "difference",
+        "AUC minus that of the LLM with RALLRec's items, the same samples",
+        series="reader",
+        names={name: f"{name} ({n:,.0f})" for name, n in sizes.items()},
+    )
+    save(figure, path, 0)
 
 
 # --- claims --------------------------------------------------------------------------------------

@@ -48,20 +48,39 @@ NOTEBOOKS = (
 )
 
 
-class Table:
-    """A table as a notebook shows it: whole, without its index; long texts in several lines if ``wrap``."""
+_INTERVAL = re.compile(r"\S+ \[[^\]]*\]")  # a value with its interval, which no line breaks
+WRAPPED = 30  # characters of a cell that stand in one line
 
-    def __init__(self, frame: pd.DataFrame, wrap: bool = False):
-        self.frame, self.wrap = frame, wrap
+
+class Table:
+    """A table as a notebook shows it: whole, without its index, no wider than the page.
+
+    Headings, and columns of long texts, are written in several lines; a number and its interval in one.
+    """
+
+    def __init__(self, frame: pd.DataFrame, caption: str = ""):
+        self.frame, self.caption = frame, caption
 
     def __repr__(self) -> str:
-        return figures.markdown(self.frame)
+        return figures.markdown(self.frame) + (f"\n{self.caption}\n" if self.caption else "")
 
     def _repr_html_(self) -> str:
-        cells = {"selector": "td, th", "props": f"white-space: {'normal' if self.wrap else 'nowrap'}; font-size: 85%"}
-        left = {"selector": "td, th" if self.wrap else ".col0", "props": "text-align: left"}
+        styles = [
+            {"selector": "td, th", "props": "font-size: 85%; white-space: nowrap; vertical-align: top"},
+            {"selector": "th", "props": "white-space: normal"},
+            {"selector": ".col0", "props": "text-align: left"},
+            {
+                "selector": "caption",
+                "props": "caption-side: bottom; text-align: left; font-size: 85%; padding: 4px 8px",
+            },
+        ]
+        for at, column in enumerate(self.frame):
+            if self.frame[column].astype(str).str.len().max() > WRAPPED:
+                styles += [{"selector": f"td.col{at}, th.col{at}", "props": "white-space: normal; text-align: left"}]
         name = key_of(table=repr(self))[:8]  # pandas would draw a new one at every run
-        return self.frame.style.hide().set_table_styles([cells, left]).set_uuid(name).to_html()
+        whole = self.frame.map(lambda cell: _INTERVAL.sub(lambda of: of[0].replace(" ", "\u00a0"), str(cell)))
+        styled = whole.style.hide().set_table_styles(styles).set_uuid(name)
+        return (styled.set_caption(self.caption) if self.caption else styled).to_html()
 
 
 class Run:
@@ -105,17 +124,23 @@ class Run:
             f"rallrec {VERSION}, {libraries}{', with ' + self.extra if self.extra else ''}"
         )
 
-    def table(self, name: str, frame: pd.DataFrame, show: pd.DataFrame | None = None, digits: int = 3) -> Table:
-        """Show a table, and keep it as CSV (``frame``, all digits), Markdown and LaTeX (``show``, for reading)."""
-        show = frame if show is None else show
-        show = show.map(lambda v: _cell(v, digits))
-        if self._staging:
-            figures.save_table(frame, show, self._folder() / name)
-        return Table(show)
+    def table(
+        self, name: str, frame: pd.DataFrame, show: pd.DataFrame | None = None, digits: int = 3, caption: str = ""
+    ) -> Table:
+        """Show a table, and keep it as CSV (``frame``, all digits), Markdown and LaTeX (``show``, for reading).
 
-    def show(self, frame: pd.DataFrame, wrap: bool = False) -> Table:
+        Args:
+            caption: what stands below it; by default samples and users that all rows have in common.
+        """
+        caption = caption or figures.counted(frame)
+        show = (frame if show is None else show).map(lambda v: _cell(v, digits))
+        if self._staging:
+            figures.save_table(frame, show, self._folder() / name, caption)
+        return Table(show, caption)
+
+    def show(self, frame: pd.DataFrame, digits: int = 3) -> Table:
         """Show a table without keeping it."""
-        return Table(frame, wrap)
+        return Table(frame.map(lambda v: _cell(v, digits)), figures.counted(frame))
 
     def figure(self, name: str, figure: Figure) -> None:
         """Show a figure, and keep it as PNG and PDF, without a date."""

@@ -31,6 +31,16 @@ def in_words(difference: Estimate) -> str:
     return f"{written}, {('lower', 'inconclusive', 'higher')[difference.verdict + 1]}"
 
 
+def whole_intervals(step: list[int], values: list[float]) -> np.ndarray:
+    """Means over the steps since the check before, without those over fewer steps than the first: NaN.
+
+    A training's last check comes at its end, some steps after the one before it; a mean of two steps beside means of
+    nine would look like a change.
+    """
+    steps = np.diff([0, *step])
+    return np.where(steps >= steps[:1], values, np.nan)
+
+
 def statistics(split: Split) -> pd.DataFrame:
     """What the data are: sizes, labels, time.
 

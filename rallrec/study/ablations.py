@@ -1,8 +1,12 @@
 """The rows of the tables: what is compared in notebook 05, and one thing changed at a time in notebook 06."""
 
+from dataclasses import replace
+
+import numpy as np
 import pandas as pd
 
-from ..pipeline import FULL, METHOD, Choice
+from ..evaluation.metrics import adjust
+from ..pipeline import FULL, METHOD, Choice, Study
 from ..readers.base import READERS
 from ..readers.conventional import MODELS
 from ..retrieval.selectors import SELECTORS
@@ -124,6 +128,23 @@ TEMPERATURES = (0.1, 0.2, 0.5, 1.0)
 GRAPHS = {f"layers: {n}": Choice(layers=n) for n in LAYERS}
 GRAPHS |= {"edges: likes": Choice(edges="likes"), "edges: all ratings": Choice(edges="all")}
 ALIGNMENTS = {f"temperature {t:g}": Choice(temperature=t) for t in TEMPERATURES}
+
+
+def trained(study: Study, rows: dict[str, Choice]) -> pd.DataFrame:
+    """Rows that train a graph or an alignment anew, each against the method, whose graph is trained as long.
+
+    Returns:
+        The columns of `Study.table`, without the method's own rows; ``adjusted_p`` counts all rows as one family. And
+        ``alone``: the AUC of the vote by the collaborative part alone, NaN of a row that changes only the alignment.
+    """
+    made = []
+    for label, choice in rows.items():
+        beside = study.as_long(choice, METHOD)
+        found = study.table({label: choice, FULL: beside}, FULL)
+        graph = choice.layers is not None or choice.edges is not None
+        alone = study.auc(replace(choice, representation="colla", selector="high")) if graph else np.nan
+        made.append(found[found["method"] == label].assign(against=found["auc"][1], alone=alone))
+    return adjust(pd.concat(made, ignore_index=True))
 
 
 def parts_of(rows: dict[str, Choice]) -> pd.DataFrame:

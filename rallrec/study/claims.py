@@ -21,6 +21,7 @@ RATE = 0.05  # of false discoveries among the verdicts of a table
 LLM, VOTE = "LLM", "vote"  # who reads
 REPLICATES, INCONCLUSIVE, CONTRADICTS = "replicates", "inconclusive", "contradicts"
 NOT_MEASURED = "not measured"
+SUMMED = (REPLICATES, CONTRADICTS, INCONCLUSIVE, IDENTICAL)
 
 Side = Choice | Callable[[Study], Choice]
 Cell = tuple[str, str]  # a table of RALLRec's paper and a row of it
@@ -353,20 +354,41 @@ def _found(judged: Judged | None) -> dict:
 def for_reading(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """The table of `judge` for reading, a line a comparison: the paper's difference, each reader's and its verdict.
 
-    An asterisk marks a verdict where the paper's difference lies outside our interval.
+    An asterisk marks a verdict where the paper's difference lies outside our interval. For samples and users see
+    `counted`.
     """
-    lines = []
-    for _, rows in table.groupby(["number", "compared"], sort=False):
+    lines, last = [], None
+    for (number, _), rows in table.groupby(["number", "compared"], sort=False):
         first = rows.iloc[0]
-        line = {"claim": f"{first.number}. {first.claim}", "compared": first.compared, "what differs": first.changes}
-        line[f"paper{paper.elsewhere(table, dataset)}"] = _signed(first.paper)
+        line = {"claim": f"{number}. {first.claim}" if number != last else "", "compared": first.compared}
+        line |= {"what differs": first.changes, f"paper{paper.elsewhere(table, dataset)}": _signed(first.paper)}
         for reader in (LLM, VOTE):
             of = next(rows[rows.reader == reader].itertuples(), None)
-            found = "–" if of is None else interval(of.difference, of.difference_low, of.difference_high, "+")
-            line |= {f"{reader}: difference": found, f"{reader}: verdict": "–" if of is None else _marked(of)}
-            line[f"{reader}: samples (users)"] = "–" if of is None or pd.isna(of.n) else f"{of.n:,} ({of.users:,})"
+            line[reader] = "–" if of is None else _found_here(of)
         lines.append(line)
+        last = number
     return pd.DataFrame(lines)
+
+
+def counted(table: pd.DataFrame) -> str:
+    """Samples and users of a table of `judge`, a sentence: those of most comparisons of each reader, and the others."""
+    told = []
+    for reader, rows in table[table["n"].notna()].groupby("reader", sort=False):
+        sizes = rows.groupby(["n", "users"], sort=False)["number"].agg(lambda of: list(dict.fromkeys(of)))
+        sizes = sizes.sort_values(key=lambda of: -of.map(len), kind="stable")
+        parts = [f"{n:,} samples of {users:,} users" for n, users in sizes.index]
+        parts[1:] = [
+            f"claim {', '.join(map(str, numbers))}: {part}"
+            for part, numbers in zip(parts[1:], sizes.iloc[1:], strict=True)
+        ]
+        told.append(f"{reader}: {parts[0]}" + (f" ({'; '.join(parts[1:])})" if parts[1:] else ""))
+    return ". ".join(told) + "." if told else ""
+
+
+def _found_here(row) -> str:
+    if row.verdict in (NOT_MEASURED, IDENTICAL):
+        return row.verdict
+    return f"{interval(row.difference, row.difference_low, row.difference_high, '+')} {_marked(row)}"
 
 
 def _marked(row) -> str:
@@ -377,21 +399,13 @@ def _signed(difference: float) -> str:
     return "–" if np.isnan(difference) else f"{difference:+.4f}"
 
 
-def said(table: pd.DataFrame) -> str:
-    """The table of `judge` as a list in Markdown: the finding, then the numbers, a line a comparison."""
+def summed(table: pd.DataFrame) -> str:
+    """What the table of `judge` says, a line a reader: how many comparisons replicate, and which have which verdict."""
     lines = []
-    for _, rows in table.groupby(["number", "compared"], sort=False):
-        first = rows.iloc[0]
-        found = [_found_by(row) for row in rows.itertuples() if row.verdict != NOT_MEASURED]
-        reported = "no value in the paper" if np.isnan(first.paper) else f"the paper {_signed(first.paper)}"
-        lines.append(f"- *{first.claim}* ({first.compared}; {reported}): {'; '.join(found) or NOT_MEASURED}.")
-    return "\n".join(lines)
-
-
-def _found_by(row) -> str:
-    through = f"{row.verdict} {'through the LLM' if row.reader == LLM else 'by the vote'}"
-    if row.verdict == IDENTICAL:
-        return through
-    change = interval(row.difference, row.difference_low, row.difference_high, "+")
-    excluded = "" if pd.isna(row.within) or row.within else "; the interval excludes the paper's difference"
-    return f"{through} ({change}, {row.n:,} samples of {row.users:,} users{excluded})"
+    for reader, rows in table[table["verdict"] != NOT_MEASURED].groupby("reader", sort=False):
+        names = rows.groupby("verdict")["compared"].agg("; ".join)
+        told = [f"*{verdict}*: {names[verdict]}" for verdict in SUMMED if verdict in names]
+        n = (rows["verdict"] == REPLICATES).sum()
+        through = "Through the LLM" if reader == LLM else "By the vote"
+        lines.append(f"- **{through}, {n} of {len(rows)} comparisons replicate.** {'. '.join(told)}.")
+    return "\n".join(lines) or "Nothing was measured."

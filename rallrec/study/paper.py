@@ -168,11 +168,28 @@ def over_k(figure_3: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([parts.astype({"k": int}), figure_3.drop(columns=["row", "metric"])], axis=1)
 
 
-def for_reading(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    """A table of `beside` for reading: a line a row; for each metric the paper's value, ours, the difference.
+ON_LINES = "AUC: the paper's, then ours with its 95 % interval."
 
-    Where the paper's values are of another data set than ``dataset``, the heading names it. Columns that name a row
-    beside ``row``, such as ``reader``, are kept. Of ReLLa's paper the AUC is shown.
+
+def lines_for_reading(figure_3: pd.DataFrame) -> pd.DataFrame:
+    """Figure 3 for reading: a line a method, a column a K; in a cell the paper's AUC, and ours with its interval."""
+
+    def cell(row) -> str:
+        ours = interval(row.ours, row.ours_low, row.ours_high)
+        return ours if np.isnan(row.paper) else f"{row.paper:.4f} / {ours}"
+
+    cells = figure_3.assign(cell=[cell(row) for row in figure_3.itertuples()], K=[f"K = {k}" for k in figure_3["k"]])
+    wide = cells.pivot_table(index="line", columns="K", values="cell", aggfunc="first", sort=False)
+    return wide.rename_axis(None, axis=1).rename_axis("method").reset_index()
+
+
+def for_reading(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
+    """A table of `beside` for reading: a line a row; for each metric the paper's value and ours.
+
+    Of the AUC our interval and the difference to the paper's stand there, too; of the others they are in the table
+    itself, or the line would not fit a page. Where the paper's values are of another data set than ``dataset``, the
+    heading names it. Columns that name a row beside ``row``, such as ``reader``, are kept. Of ReLLa's paper the AUC is
+    shown. Numbers of samples stand there where they differ.
     """
     named = [name for name in ("row", "reader") if name in table]
     parts = {
@@ -181,13 +198,17 @@ def for_reading(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
     first = next(iter(parts.values()))
     shown = first[named].reset_index(drop=True)
     for name, part in parts.items():
-        shown[f"{name}: paper{elsewhere(table, dataset)}"] = [_plain(x, ".4f") for x in part["paper"]]
-        if "rella" in part and name == METRICS["auc"]:
+        whole = name == METRICS["auc"]
+        shown[f"{name}: paper{elsewhere(table, dataset) if whole else ''}"] = [_plain(x, ".4f") for x in part["paper"]]
+        if "rella" in part and whole:
             shown[f"{name}: ReLLa's paper"] = [_plain(x, ".4f") for x in part["rella"]]
         got = zip(part["ours"], part["ours_low"], part["ours_high"], strict=True)
-        shown[f"{name}: here"] = [interval(*of) for of in got]
-        shown[f"{name}: difference"] = [_plain(x, "+.3f") for x in part["difference"]]
-    return shown.assign(samples=["–" if pd.isna(n) else f"{n:,}" for n in first["n"]])
+        shown[f"{name}: here"] = [interval(*of) if whole else _plain(of[0], ".3f") for of in got]
+        if whole:
+            shown["AUC: here minus paper"] = [_plain(x, "+.3f") for x in part["difference"]]
+    if len(set(first["n"].dropna())) > 1:
+        shown["samples"] = ["–" if pd.isna(n) else f"{n:,}" for n in first["n"]]
+    return shown
 
 
 def elsewhere(table: pd.DataFrame, dataset: str) -> str:

@@ -17,6 +17,7 @@ from ..pipeline import METHOD, Choice, Study
 from ..readers.reasoning import WEIGHT, Reasons, merge, reason
 
 RECENT, RETRIEVED, INJECTED = "last K", "retrieved", "retrieved, tuned LLM's answer told"
+LEAST = 30  # samples that a figure, or a finding, needs
 WITHOUT_REASONS = "no reasons, last K"
 ROWS = {  # what stands beside which row of RALLRec+'s tables; there KP is the injected prompt, CM the merge
     "tables 2 and 3": {
