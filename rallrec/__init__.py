@@ -1,8 +1,8 @@
 """rallrec: a reproducible study of RALLRec, retrieval-augmented LLM recommendation.
 
 The rooms, from what knows nothing of the others to what uses them all: `infra`, `data`, `llm`, `retrieval`,
-`evaluation`, `readers`, `representations`, `pipeline` (the paper's steps, top to bottom), `study`, `runs`.
-Public names are loaded when they are first used, so that ``import rallrec`` is quick.
+`evaluation`, `readers`, `representations`, `pipeline` (the paper's steps, top to bottom), `study`, `runs`, `panels`
+(the lab). Public names are loaded when they are first used, so that ``import rallrec`` is quick.
 """
 
 from importlib import import_module
@@ -17,6 +17,7 @@ _FROM = {
     "infra.errors": ("InputError",),
     "llm.opening": ("language_model",),
     "extensions": ("backend", "load_extra", "reader", "representation", "row", "scores", "selector"),
+    "panels.lab": ("lab",),
     "pipeline": ("Choice", "Study", "warm_items"),
     "readers.llm": ("recommend",),
     "readers.reasoning": ("merge", "reason"),

@@ -479,11 +479,11 @@ class Study:
         """The samples that `predict` is for."""
         return READERS[choice.reader].judged(self, part)
 
-    def both(self, one: Choice, other: Choice) -> tuple[Samples, np.ndarray, np.ndarray]:
-        """The test samples that the readers of two choices judge, and P(like) by each."""
-        mine, theirs = self.judged(one), self.judged(other)
+    def both(self, one: Choice, other: Choice, part: str = "test") -> tuple[Samples, np.ndarray, np.ndarray]:
+        """The samples of a part that the readers of two choices judge, and P(like) by each."""
+        mine, theirs = self.judged(one, part), self.judged(other, part)
         common = mine if mine is theirs else mine.take(np.isin(mine.position, theirs.position))
-        return common, self.predict(one, of=common), self.predict(other, of=common)
+        return common, self.predict(one, part, common), self.predict(other, part, common)
 
     # --- tables
 

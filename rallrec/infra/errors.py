@@ -19,6 +19,10 @@ class InputError(ValueError):
         half = LONGEST // 2
         super().__init__(line if len(line) <= LONGEST else f"{line[:half]} … {line[-half:]}")
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows below a cell: the line alone."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 def one_of(what: str, value: object, valid) -> None:
     """Raise `InputError` unless ``value`` is one of ``valid``; names the argument and its values."""

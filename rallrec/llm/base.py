@@ -119,6 +119,11 @@ class LanguageModel:
         rows = self._answers("choose", prompts, {"options": list(options)}, _probabilities, _float64)
         return np.stack(rows) if rows else np.zeros((0, len(options)))
 
+    def unanswered(self, prompts: Sequence[str], options: Sequence[str] = (" Yes", " No")) -> int:
+        """How many distinct prompts `choose` would have to ask the model, since no answer to them is kept."""
+        distinct = distinct_of("choose", prompts)
+        return len(distinct) - len(self._known("choose", distinct, {"options": list(options)}))
+
     def spot_check(self, prompts: Sequence[str], options: Sequence[str] = (" Yes", " No"), n: int = 20) -> float | None:
         """Ask ``n`` of the prompts anew, past the cache: the largest difference of a probability.
 

@@ -3,11 +3,12 @@
 import numpy as np
 
 from ..data.past import item_statistics, user_mean
+from ..llm.base import LanguageModel
 from ..retrieval.retrieve import Shown
 from .base import READERS, Reader, reader
 from .combination import combine
 from .conventional import MODELS, lightgbm_baseline
-from .llm import recommend
+from .prompts import Prompts, build
 from .trees import lightgbm_reader
 from .vote import vote
 
@@ -50,10 +51,18 @@ class LLM(Reader):
         super().__init__(name)
         self.tuning = tuning
 
+    def llm(self, study) -> LanguageModel:
+        """The LLM that is asked."""
+        return study.reader if self.tuning is None else study.adapted(self.tuning)
+
+    def prompts(self, study, shown: Shown) -> Prompts:
+        """What it is asked of each sample."""
+        return build(shown, "labelled", self.llm(study), study.details)
+
     def score(self, study, shown: Shown) -> np.ndarray:
-        llm = study.reader if self.tuning is None else study.adapted(self.tuning)
+        llm, asked = self.llm(study), self.prompts(study, shown)
         llm.asked |= {key: (step, "trained") for key, step in study.trained.items()}
-        return recommend(shown, llm, details=study.details)
+        return llm.choose(asked.texts, asked.options)[:, 0]
 
 
 class Together(Reader):

@@ -13,6 +13,7 @@ from ..data.loading import DATASETS, is_local, missing_files
 from ..data.split import Split, split
 from ..extensions import load_extra, rows
 from ..infra.files import ROOT, fresh
+from ..infra.progress import duration
 from ..llm.base import LanguageModel
 from ..llm.local import LocalModel
 from ..llm.opening import language_model
@@ -364,14 +365,7 @@ def _work(plans: list[DataSetPlan]) -> str:
 def _told(seconds: list[float | None]) -> str:
     """The sum of what is known, and a question mark if something is not."""
     known = sum(filter(None, seconds))
-    return " + ".join([_duration(known)] * (known > 0) + ["?"] * (None in seconds))
-
-
-def _duration(seconds: float) -> str:
-    """``40 s``, ``12 min``, ``3.5 h``."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    return " + ".join([duration(known)] * (known > 0) + ["?"] * (None in seconds))
 
 
 def _gpu() -> str:
