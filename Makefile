@@ -107,8 +107,12 @@ serve: env .venv-vllm/ready  ## the default LLM on vLLM: port 8000 answers, 8001
 test-server: env  ## the server tests, against the servers that `make serve` started
 	@$(PYTHON) -m pytest -s tests/server_tests.py
 
-lab: env  ## open the notebooks in JupyterLab
-	@$(PYTHON) -m jupyterlab notebooks
+# Options of JupyterLab: LAB_OPTIONS="--no-browser --port=8899 --ip=0.0.0.0", say. JUPYTER_PORT is read, too.
+LAB_OPTIONS ?=
+
+lab: env  ## open JupyterLab at a copy of the lab's notebook; what you change in lab/ stays
+	@$(RALLREC) lab
+	@$(PYTHON) -m jupyterlab --ServerApp.root_dir=lab lab/00_lab.ipynb $(LAB_OPTIONS)
 
 clean:  ## delete the environment, downloads and the cache; the repository's own files stay
 	rm -rf .venv data *.egg-info .pytest_cache .ruff_cache .hypothesis

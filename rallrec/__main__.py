@@ -112,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     take.add_argument("caches", nargs="+", metavar="CACHE", help="their files: data/cache.sqlite of each")
     command("publish", _publish, "write the repository's artefacts of a data set", "dataset", *OF_A_RUN[:-1])
     command("record", _record, "make the last run's values the recorded ones", "dataset", "reader")
+    command("lab", _lab, "copy the notebooks into lab/, where they may be changed")
     command("readme", _readme, "fill the generated parts of our README: the maintainers'")
     return parser
 
@@ -300,6 +301,13 @@ def _overview(args) -> None:
         print(write_overview(places, name))
     else:  # `make all` of generated data alone
         print("nothing to compare: no data set but tiny was run whole with these settings; the overview stays as it is")
+
+
+def _lab(args) -> None:
+    from .runs.copies import copy_notebooks
+
+    for line in copy_notebooks():
+        print(line)
 
 
 def _readme(args) -> None:

@@ -321,7 +321,7 @@ class Person(w.VBox):
 
     def _write(self, columns: list[Column]) -> None:
         title, words = escape(self._titles[self.item.value]), self._data.words
-        truth = {None: "she has not rated it", True: "she liked it", False: "she did not like it"}[self.sample.liked]
+        truth = {None: "not rated", True: "liked", False: "not liked"}[self.sample.liked]
         user = escape(str(self._data.users["user_id"][self.user.value]))
         self.head.value = (
             f"<div style='font-size:15px'>Will {words.user} <b>{user}</b> like <b>{title}</b>? "
