@@ -8,6 +8,7 @@ import numpy as np
 
 INK, PALE, LINE = "var(--jp-ui-font-color1, #222)", "var(--jp-ui-font-color2, #666)", "var(--jp-border-color2, #ddd)"
 YOURS, BASELINE = "#0173b2", "#de8f05"  # of seaborn's palette for the colour-blind
+HALO = "paint-order:stroke;stroke:var(--jp-layout-color0, white);stroke-width:4px"  # a line behind a text ends at it
 FONT = "font: 12px var(--jp-ui-font-family, system-ui, sans-serif)"
 
 
@@ -42,7 +43,7 @@ class Picture:
         self.parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{r}" style="{fill}">{title}</circle>')
 
     def text(self, x, y, said: str, anchor="start", color=INK, bold=False, size=12) -> None:
-        style = f"fill:{color};text-anchor:{anchor};font-size:{size}px" + (";font-weight:600" if bold else "")
+        style = f"fill:{color};text-anchor:{anchor};font-size:{size}px;{HALO}" + (";font-weight:600" if bold else "")
         self.parts.append(f'<text x="{x:.1f}" y="{y:.1f}" style="{style}">{escape(said)}</text>')
 
     def svg(self, told: str) -> str:

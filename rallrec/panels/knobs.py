@@ -31,7 +31,7 @@ LATELY = 5  # trials beside the one of the moment
 ANSWER = 0.5  # seconds of a small LLM on two cores, until it was timed here
 BLOCK = 8  # prompts that are asked at a time
 LOGGED = 12  # trials that the table below shows; `Lab.save` writes all
-STYLE = {"description_width": "96px"}
+STYLE = {"description_width": "98px"}
 WIDE = w.Layout(width="300px")
 
 
@@ -91,9 +91,9 @@ class Knobs(w.VBox):
         said = {
             "alpha": ("alpha", "weight of similarity against recency"),
             "beta": ("beta", "how steeply a rank's score falls"),
-            "both": ("in both channels", "what an item scores that is similar and recent"),
+            "both": ("both channels", "what an item scores that is similar and recent"),
             "order": ("order", "of the items in the prompt; the vote does not see it"),
-            "recent": ("share of recent", "of the items shown by the released code's selector"),
+            "recent": ("recent share", "of the items shown by the released code's selector"),
         }
         made = {
             "dataset": listed("data set"),
@@ -103,7 +103,7 @@ class Knobs(w.VBox):
         }
         for name, (label, tip) in said.items():
             made[name] = listed(label, tip)
-            made[name].options = list(OPTIONS[name][0].items())
+            made[name].options = list(OPTIONS[name][0])
         for n in (1, 2, 3):
             made[f"weight {n}"] = slider("", "weight of this part", value=1.0, min=0.0, max=3.0, step=0.25)
         made["reader"] = listed("reader", "what makes P(like) of the items shown")
@@ -146,9 +146,10 @@ class Knobs(w.VBox):
         with self._together():
             for name in ("representation", "selector", "reader", "k"):
                 self.knob[name].value = getattr(choice, name)
-            for name, (_, first) in OPTIONS.items():
+            for name, (offered, first) in OPTIONS.items():
                 value = getattr(choice, name)
-                self.knob[name].value = first if value is None else value
+                value = first if value is None else value
+                self.knob[name].value = next(label for label, of in offered.items() if of == value)
             for n in (1, 2, 3):
                 self.knob[f"weight {n}"].value = choice.weights[n - 1] if choice.weights else 1.0
 
@@ -167,8 +168,8 @@ class Knobs(w.VBox):
         selector = SELECTORS[knob["selector"]]
         chosen = {name: knob[name] for name in ("selector", "reader", "k")}
         for name in selector.options:
-            if name in OPTIONS and knob[name] != _default(name):
-                chosen[name] = knob[name]
+            if name in OPTIONS and (value := OPTIONS[name][0][knob[name]]) != OPTIONS[name][1]:
+                chosen[name] = value
         if selector.reads_items:
             chosen["representation"] = knob["representation"]
             weights = tuple(knob[f"weight {n}"] for n, _ in enumerate(self._parts, 1))
@@ -240,7 +241,7 @@ class Knobs(w.VBox):
             raise
 
     def _say(self, told: str) -> None:
-        self.status.value = f"<span style='color:var(--jp-ui-font-color2)'>{told or '&nbsp;'}</span>"
+        self.status.value = f"<span style='color:var(--jp-ui-font-color2);font-size:12px'>{told or '&nbsp;'}</span>"
 
     def _show(self, choice: Choice) -> None:
         """Judge a choice and draw; its curve follows, a point at a time."""
@@ -450,11 +451,6 @@ def log_table(trials: list[Trial], most: int = LOGGED) -> str:
     return (
         f"<table style='border-collapse:collapse;font-size:12px;line-height:1.35'><tr>{heads}</tr>{body}</table>{more}"
     )
-
-
-def _default(name: str):
-    """What a knob of a selector stands at when its field is not said."""
-    return OPTIONS[name][1]
 
 
 def _button(label: str, tip: str, pressed: Callable) -> w.Button:
