@@ -53,7 +53,10 @@ def server(tmp_path_factory):
     environment = os.environ | {"JUPYTER_CONFIG_DIR": str(home), "JUPYTER_RUNTIME_DIR": str(home / "runtime")}
     environment |= {"JUPYTERLAB_SETTINGS_DIR": str(home / "settings"), "IPYTHONDIR": str(home / "ipython")}
     environment |= {"JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"), "PYTHONPATH": str(ROOT)}
-    options = f"--no-browser --port={port} --IdentityProvider.token= --ServerApp.password= --allow-root --LabApp.news_url=None".split()
+    settings = home / "settings" / "@jupyterlab" / "apputils-extension"
+    settings.mkdir(parents=True)  # without its question, which stands before the figure
+    (settings / "notification.jupyterlab-settings").write_text('{"fetchNews": "false", "checkForUpdates": false}')
+    options = f"--no-browser --port={port} --IdentityProvider.token= --ServerApp.password= --allow-root".split()
     command = [sys.executable, "-m", "jupyterlab", *options, f"--ServerApp.root_dir={folder}"]
     with open(home / "log", "w") as log, subprocess.Popen(command, stdout=log, stderr=log, env=environment) as process:
         try:

@@ -101,6 +101,7 @@ def test_one_sample_in_all_its_parts(tiny, study):
 def test_a_user_or_an_item_that_is_not_there(tiny, study):
     with pytest.raises(rr.InputError, match=r"tiny has no user 'nobody'; one of its users is"):
         sample_of(study.split, "nobody", 1)
-    user = tiny.users.user_id[0]
-    with pytest.raises(rr.InputError, match=r"has no history before 'nothing'; try one of \["):
+    user, last = tiny.users.user_id.tolist()[0], tiny.item[tiny.start[1] - 3]
+    item, title = tiny.items.item_id.tolist()[last], tiny.items.title[last]  # by its title, not as np.int64(100)
+    with pytest.raises(rr.InputError, match=rf"has no history before 'nothing'; try one of: {item!r} \({title}"):
         sample_of(study.split, user, "nothing")

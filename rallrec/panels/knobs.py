@@ -445,7 +445,9 @@ def log_table(trials: list[Trial], most: int = LOGGED) -> str:
             )
         )
     cell = "padding:2px 10px 2px 0;text-align:left;vertical-align:top"
-    body = "".join("<tr>" + "".join(f"<td style='{cell}'>{escape(c)}</td>" for c in row) + "</tr>" for row in rows)
+    numbers = f"{cell};white-space:nowrap"
+    cells = [[f"<td style='{cell if n == 3 else numbers}'>{escape(c)}</td>" for n, c in enumerate(row)] for row in rows]
+    body = "".join(f"<tr>{''.join(row)}</tr>" for row in cells)
     heads = "".join(f"<th style='{cell};font-weight:600'>{c}</th>" for c in head)
     more = f"<div>{len(trials) - most} older ones are in the saved log.</div>" if len(trials) > most else ""
     return (

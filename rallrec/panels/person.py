@@ -348,10 +348,10 @@ class Person(w.VBox):
             like, item = data.liked[position], int(data.item[position])
             color, mark = (LIKE, "●") if like else (DISLIKE, "○")
             similar = f", {column.similarity[n]:.2f}" if column.similarity is not None else ""
-            turned = " ↻" if item in self.turned else ""
+            turned = "↻ " if item in self.turned else ""
             lines.append(
-                f"<div style='color:{color}'>{mark} {escape(self._titles[item])} "
-                f"<span style='color:{PALE}'>{data.rating[position]:g}{similar}{turned}</span></div>"
+                f"<div style='color:{color}'>{mark} {turned}{escape(self._titles[item])} "
+                f"<span style='color:{PALE}'>{data.rating[position]:g}{similar}</span></div>"
             )
         return (
             "<div style='flex:1 1 200px;max-width:280px;font-size:12px;line-height:1.35'>"

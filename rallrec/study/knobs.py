@@ -95,12 +95,16 @@ def sample_of(split: Split, user_id, item_id) -> Samples:
     data = split.data
     (user,), (item,) = codes_of(data.users["user_id"], [user_id]), codes_of(data.items["item_id"], [item_id])
     if user < 0:
-        raise InputError(f"{data.name} has no user {user_id!r}; one of its users is {data.users['user_id'].iloc[0]!r}")
+        raise InputError(
+            f"{data.name} has no user {user_id!r}; one of its users is {data.users['user_id'].tolist()[0]!r}"
+        )
     own = np.arange(data.start[user], data.start[user + 1])
     found = own[data.item[own] == item]
     if not len(found) or found[0] == own[0]:
-        some = data.items["item_id"].to_numpy()[data.item[own[-3:]]].tolist()
-        raise InputError(f"user {user_id!r} has no history before {item_id!r}; try one of {some}")
+        ids, names = data.items["item_id"].tolist(), prompts.titles(data)
+        asked = f"{item_id!r} ({names[item]})" if item >= 0 else repr(item_id)
+        some = ", ".join(f"{ids[code]!r} ({names[code]})" for code in data.item[own[-3:]])
+        raise InputError(f"user {user_id!r} has no history before {asked}; try one of: {some}")
     return Samples(data, found)
 
 
