@@ -387,6 +387,14 @@ def test_a_person_is_found_and_what_if_changes_prompt_and_probability(lab, study
     person.find_item.value = "no such thing"
     assert "no item has 'no such thing' in its name" in person.status.value
     rated = tiny.item[tiny.start[7] : tiny.start[8]]
+    person._setting = True
+    person.item.options = [(tiny.items.title[int(rated[0])], int(rated[0]))]
+    person._setting = False
+    person.item.value = int(rated[0])
+    person._chosen()
+    assert "has no history before" in person.status.value
+    assert person.table.value == person.prompt.value == ""  # nothing of another sample
+    person.find_item.value = tiny.items.title[5]
     assert all(selector in person.table.value for selector in SELECTORS)
     assert "P(like) <b>" in person.table.value
     person._setting = True

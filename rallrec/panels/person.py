@@ -308,7 +308,12 @@ class Person(w.VBox):
             return
         with self._told():
             self._say("")
-            self.sample = Sample(self._study, self.user.value, self.item.value, self.turned, self.gone)
+            try:
+                self.sample = Sample(self._study, self.user.value, self.item.value, self.turned, self.gone)
+            except InputError:  # nothing stands there that is of another sample
+                self.head.value = self.table.value = self.prompt.value = ""
+                self.history.options, self.ask.layout.display = [], "none"
+                raise
             name, k = self.representation.value, self.k.value
             columns = []
             for selector in SELECTORS:
