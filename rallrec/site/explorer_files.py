@@ -126,14 +126,16 @@ def make(
     representations = built_in(REPRESENTATIONS) if representations is None else representations
     if publish:
         check_settings(of, study.split.data.hash)
-    path, depends = (published_path if publish else local_path)(of.name), made_of(study, representations)
-    known = load(path) if path.exists() else None
-    if known is None or known["key"] != key(depends):
+    depends, path = made_of(study, representations), (published_path if publish else local_path)(of.name)
+    at_hand = [p for p in (path, published_path(of.name)) if p.exists() and load(p)["key"] == key(depends)]
+    if at_hand:
+        path = at_hand[0]
+    else:
         said = dict(title=TITLES.get(of.name, of.name), key=key(depends), version=VERSION, made_of=depends)
-        known = said | measure(study, command(of), representations)
-        save(path, known)
+        save(path, said | measure(study, command(of), representations))
     if users:
         save(users_path(of.name), examples(study))
+    known = load(path)
     n = sum(len(part["auc"]) for part in known["parts"].values())
     return f"{path}: {n:,} predictions, {path.stat().st_size / 1000:.0f} kB, measured in {known['seconds']} s"
 
