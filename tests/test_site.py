@@ -24,7 +24,8 @@ from rallrec.site.notebook import table
 
 from .executed import PLACE
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:myst_parser|sphinx_book_theme|sphinx")
+# Sphinx's extensions are for an older Sphinx
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning")
 OF_OTHERS = "my ratings"  # a place of which one notebook has run, and a name with a blank
 
 
