@@ -56,9 +56,7 @@ def _prompt(cell: NotebookNode) -> str:
         return "Show the parameters of this run"
     if "parameters" in tags:
         return "Show the parameters and their defaults"
-    return (
-        "Show the values that are recorded" if cell.source.startswith(("run.record", "run.keep")) else "Show the code"
-    )
+    return "Show what is recorded" if _RECORDS.search(cell.source) else "Show the code"
 
 
 def _imported(notebook: NotebookNode) -> dict[str, str]:
