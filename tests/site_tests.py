@@ -101,7 +101,7 @@ def test_the_front_page_leads_to_every_data_set(opened):
     for folder in sorted((SITE / "runs").glob("*/index.html")):
         heading = page.request.get(page.url.replace("index.html", f"runs/{folder.parent.name}/index.html")).text()
         assert "<h1>" in heading
-    page.locator(".sd-card").first.locator("a").click()
+    page.locator(".sd-card").first.click()
     page.wait_for_load_state("load")
     assert "index.html" not in page.url
 
@@ -193,5 +193,6 @@ def test_the_search_finds_a_function(opened):
 
 def test_a_hash_in_the_address_shows_the_table_above_its_caption(opened):
     page = opened(f"{STUDIES[0]}#table-05_main")
-    page.wait_for_timeout(300)
-    assert page.locator(".cell:has(#table-05_main)").first.bounding_box()["y"] >= 0
+    page.wait_for_selector("mjx-container")
+    page.wait_for_timeout(500)
+    assert 0 <= page.locator(".cell:has(#table-05_main)").first.bounding_box()["y"] < DESKTOP["height"] / 2

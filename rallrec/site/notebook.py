@@ -18,6 +18,7 @@ from .places import Place
 
 OPEN_LINES = 8  # longer code is folded
 _KEPT = re.compile(r"run\.(figure|table)\(\s*\"([^\"]+)\"")
+_RECORDS = re.compile(r"^run\.(record|keep)\(", re.M)
 _ATTRIBUTE = re.compile(r' (?:id|class|scope)="[^"]*"')
 
 
@@ -45,8 +46,8 @@ def page(place: Place, name: str, links: Links, cards: dict[str, str]) -> Notebo
 def _folded(cell: NotebookNode) -> bool:
     """Whether a cell helps to tell the story rather than tells it: parameters, drawing, bookkeeping, long code."""
     tags = {"hide-input", "parameters", "injected-parameters"} & set(cell.metadata.get("tags", []))
-    helps = re.match(r"run\.(record|keep|say|figure|show|by_hand)\(|figure = ", cell.source)
-    return bool(tags or helps) or len(cell.source.splitlines()) > OPEN_LINES
+    helps = re.match(r"run\.(say|figure|show|by_hand)\(|figure = ", cell.source)
+    return bool(tags or helps or _RECORDS.search(cell.source)) or len(cell.source.splitlines()) > OPEN_LINES
 
 
 def _prompt(cell: NotebookNode) -> str:
@@ -55,9 +56,7 @@ def _prompt(cell: NotebookNode) -> str:
         return "Show the parameters of this run"
     if "parameters" in tags:
         return "Show the parameters and their defaults"
-    return (
-        "Show the values that are recorded" if cell.source.startswith(("run.record", "run.keep")) else "Show the code"
-    )
+    return "Show what is recorded" if _RECORDS.search(cell.source) else "Show the code"
 
 
 def _imported(notebook: NotebookNode) -> dict[str, str]:

@@ -121,4 +121,5 @@ document.querySelectorAll(".row-card pre").forEach((command) => {
 });
 
 window.addEventListener("hashchange", openTarget);
-openTarget();
+// mathematics and figures move what stands below them
+window.addEventListener("load", () => (window.MathJax?.startup?.promise ?? Promise.resolve()).then(openTarget));
