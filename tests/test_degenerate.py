@@ -103,7 +103,6 @@ class Runs:
             Run, "table", lambda run, name, *a, **k: self.tables.append((name, a[0], TABLE(run, name, *a, **k)))
         )
         monkeypatch.setattr(Run, "say", lambda run, text: self.said.append(SAY(run, text).data))
-        monkeypatch.setattr(Run, "by_hand", lambda run, make: None)
         monkeypatch.setattr(
             Run, "keep", lambda run, study, rows: [check_probabilities(study, c) for c in rows.values()]
         )

@@ -9,7 +9,6 @@ turning a knob can't damage the reference run.
 import json
 import re
 import time
-from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import metadata
@@ -147,10 +146,6 @@ class Run:
         if self._staging:
             figures.save(figure, self._folder() / name)
         plt.show()
-
-    def by_hand(self, make: Callable):
-        """What ``make()`` gives, such as sliders, in a notebook that is opened by hand; otherwise a word."""
-        return Markdown("*Sliders appear here in a notebook that is opened by hand.*") if self._staging else make()
 
     def say(self, text: str) -> Markdown:
         """A sentence whose numbers come from the run; a NaN, which could not be measured, is a dash as in tables."""

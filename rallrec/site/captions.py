@@ -56,5 +56,4 @@ CAPTIONS = {
     "06_trained": "LightGCN's layers and edges, and the alignment's temperature: each trained anew.",
     "06_catalogue": "Recall of a user's later likes among all items, by the popularity of the item.",
     "06_released": "What the released code's protocol changes: AUC against the strict protocol, one switch each.",
-    "06_knobs": "AUC of the choices of the knobs' cell, on validation samples.",
 }

@@ -46,7 +46,7 @@ def page(place: Place, name: str, links: Links, cards: dict[str, str]) -> Notebo
 def _folded(cell: NotebookNode) -> bool:
     """Whether a cell helps to tell the story rather than tells it: parameters, drawing, bookkeeping, long code."""
     tags = {"hide-input", "parameters", "injected-parameters"} & set(cell.metadata.get("tags", []))
-    helps = re.match(r"run\.(say|figure|show|by_hand)\(|figure = ", cell.source)
+    helps = re.match(r"run\.(say|figure|show)\(|figure = ", cell.source)
     return bool(tags or helps or _RECORDS.search(cell.source)) or len(cell.source.splitlines()) > OPEN_LINES
 
 

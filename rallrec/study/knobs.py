@@ -1,6 +1,5 @@
 """Knobs to turn by hand: the fast reader on every test sample at once, and one sample in all its parts."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,11 +9,10 @@ from ..data.ids import codes_of
 from ..data.split import Samples, Split
 from ..evaluation.metrics import results_table
 from ..infra.errors import InputError
-from ..pipeline import METHOD, MOST, Choice, Study
+from ..pipeline import METHOD, Choice, Study
 from ..readers import prompts
 from ..readers.llm import recommend
 from ..readers.vote import vote
-from ..representations.mixture import REPRESENTATIONS
 from ..retrieval.selectors import SELECTORS
 
 RESAMPLES = 200  # enough for an interval to look at
@@ -35,55 +33,21 @@ class Knobs:
     study: Study
 
     def turn(self, part: str = "valid", **choice) -> pd.DataFrame:
-        """AUC of the choice and of the method's own, with intervals, and their paired difference.
+        """AUC of the choice and of the method at the profile's K, with intervals, and their paired difference.
 
         Args:
             part: ``valid``, which choices are made on; ``test`` only to report what was chosen.
-            choice: fields of `Choice`. ``k`` is the method's, too.
+            choice: fields of `Choice`.
 
         Returns:
             A `metrics.results_table` of the rows ``yours`` and ``RALLRec``, with the column ``part``.
         """
         yours, samples = Choice(**choice), self.study.samples(part)
         p = {"yours": vote(self.study.shown(yours, samples))}
-        method = Choice(k=yours.k)
-        p["RALLRec"] = self.study.remember(("knobs", part, method), lambda: vote(self.study.shown(method, samples)))
+        p["RALLRec"] = self.study.remember(("knobs", part), lambda: vote(self.study.shown(METHOD, samples)))
         table = results_table(samples, p, "RALLRec", RESAMPLES)
         table.insert(1, "part", part)
         return table
-
-    def sliders(self, k: int, show: Callable[[pd.DataFrame], object]):
-        """Lists and sliders of ipywidgets that turn the knobs; ``show`` is given the table at every turn.
-
-        The part is ``valid`` until it is switched. What a choice does not take is left out of it: options of other
-        selectors, weights of what is no mixture of three parts.
-
-        Returns:
-            The widget, which a notebook's cell shows.
-        """
-        from ipywidgets import Dropdown, FloatSlider, IntSlider, interactive
-
-        taken = {name for selector in SELECTORS for name in SELECTORS[selector].options}
-        options = {name: list(offered.items()) for name, (offered, _) in OPTIONS.items() if name in taken}
-
-        def turn(
-            part: str, representation: str, selector: str, k: int, text: float, colla: float, ssl: float, **chosen
-        ):
-            choice = {name: chosen[name] for name in SELECTORS[selector].options if name in chosen}
-            if representation == METHOD.representation and SELECTORS[selector].reads_items:
-                choice["weights"] = text, colla, ssl
-            return show(self.turn(part, representation=representation, selector=selector, k=k, **choice))
-
-        weight = {name: FloatSlider(1, min=0, max=3, step=0.25) for name in ("text", "colla", "ssl")}
-        return interactive(
-            turn,
-            part=Dropdown(options=["valid", "test"], value="valid"),
-            representation=Dropdown(options=list(REPRESENTATIONS), value=METHOD.representation),
-            selector=Dropdown(options=list(SELECTORS), value=METHOD.selector),
-            k=IntSlider(k, min=1, max=MOST),
-            **weight,
-            **{name: Dropdown(options=of, value=OPTIONS[name][1]) for name, of in options.items()},
-        )
 
 
 def sample_of(split: Split, user_id, item_id) -> Samples:
