@@ -162,7 +162,7 @@ def results(links: Links, overview: str) -> str:
             continue
         image = links.image(f"figures/{overview}/{stem}.png")
         parts += [f"## {heading}", text, f"![{heading}]({image})" if image else ""]
-        parts += [links.relinked(links.text(f"figures/{overview}/{stem}.md"), page)]
+        parts += [links.relinked(links.text(f"figures/{overview}/{stem}.md"), page, f"figures/{overview}")]
         files = [f"figures/{overview}/{stem}.{kind}" for kind in ("csv", "tex", "pdf")]
         made = ", ".join(links.html(path, page) for path in files if links.file(path, page))
         parts += [f'<p class="made-by">{made}</p>'] * bool(made)
@@ -171,7 +171,7 @@ def results(links: Links, overview: str) -> str:
             parts += _folded("A figure for each comparison", [f"![A comparison]({links.image(s)})" for s in single])
     for stem, heading in _IN_WORDS.items():
         if text := links.text(f"figures/{overview}/{stem}.md"):
-            parts += [f"## {heading}", links.relinked(text, page)]
+            parts += [f"## {heading}", links.relinked(text, page, f"figures/{overview}")]
     return _page(parts)
 
 
