@@ -67,9 +67,10 @@ def outputs(tmp_path, monkeypatch):
         folder = tmp_path / "figures" / name
         folder.mkdir(parents=True)
         auc = pd.DataFrame([dict(method=m, auc=0.7, auc_low=0.6, auc_high=0.8, n=1234) for m in rows])
-        for table in ("05_main", "05_fast_readers"):
-            auc.to_csv(folder / f"{table}.csv", index=False)
         change = dict(difference=0.1, difference_low=0.05, difference_high=0.2, adjusted_p=0.01)
+        auc.to_csv(folder / "05_fast_readers.csv", index=False)
+        main = pd.concat([auc, auc.iloc[:1].assign(method="DIN")])  # a row of the figure, too
+        main.assign(**change).to_csv(folder / "05_main.csv", index=False)
         for reader in ("vote", "llm"):
             commands = [command(reader, row) for row in rows]
             auc.assign(command=commands, **change).to_csv(folder / f"06_parts_{reader}.csv", index=False)
@@ -221,7 +222,8 @@ def test_a_column_a_data_set_and_a_row_a_method(outputs):
     cells = [[c.strip() for c in line.split("|")[1:-1]] for line in main]
     assert cells[0] == ["method", "ml-100k (1,234)", "ml-1m (1,234)", "my-own (1,234)"]
     value = "0.700 [0.600, 0.800]"
-    assert sorted(cells[2:]) == [["a", "–", value, value], ["b", value, value, "–"], ["c", value, "–", "–"]]
+    rows = [["DIN", *[value] * 3], ["a", "–", value, value], ["b", value, value, "–"], ["c", value, "–", "–"]]
+    assert sorted(cells[2:]) == rows
     released = (folder / "released.md").read_text()
     assert "vote: p" in released
     assert "strict" not in released
@@ -355,13 +357,9 @@ def test_what_is_run(outputs, other_reader):
 
 def test_trainings_anew_are_told_of_where_their_table_has_differences(outputs):
     """Tables of earlier versions have the AUC alone: nothing is said of those places."""
-    path = outputs / "figures" / "ml-1m" / "06_trained.csv"
     change = dict(difference=0.1, difference_low=0.05, difference_high=0.2, adjusted_p=0.01)
-    pd.read_csv(path).rename(columns={"choice": "method"}).assign(**change).to_csv(path, index=False)
-    lines = (write_overview([*OURS, "my-own"]) / "changes_in_words.md").read_text().splitlines()
-    assert "- *a, read by the vote*: raises the AUC on ml-1m and my-own." in lines  # of the parts, on both
-    path = outputs / "figures" / "my-own" / "06_trained.csv"
-    pd.DataFrame([dict(method="layers: 0", n=9, **change)]).to_csv(path, index=False)
+    row = pd.DataFrame([dict(method="layers: 0", n=9, **change)])
+    row.to_csv(outputs / "figures" / "my-own" / "06_trained.csv", index=False)
     lines = (write_overview([*OURS, "my-own"]) / "changes_in_words.md").read_text().splitlines()
     assert "- *layers: 0, read by the vote*: raises the AUC on my-own." in lines
 
