@@ -32,8 +32,8 @@ ROOMS = {
 OVERVIEW_PARTS = {
     "claims": (
         "The paper's claims",
-        "A row is a comparison, a panel a data set. The thick line is the paper's difference of AUC; the points are "
-        "ours on the same test samples, with 95 % user-bootstrap intervals. *Replicates*: the difference has the "
+        "A row is a comparison, a block a data set. Beside the paper's difference of AUC stand ours on the same test "
+        "samples: one for each LLM that reads, and one for the *vote* (no LLM). *Replicates*: the difference has the "
         "paper's sign at a false discovery rate of 5 %. *Contradicts*: it has the opposite sign. *Inconclusive*: the "
         "samples do not tell.",
     ),
