@@ -238,6 +238,8 @@ def _change(row) -> str:
 def _changes(table: pd.DataFrame, who: str) -> pd.DataFrame:
     """Rows that change one thing: ``row``, ``dataset``, ``difference``, and as ``verdict`` what it does to the AUC."""
     table = table.dropna(subset="difference")
+    moved = table[["difference", "difference_low", "difference_high"]].ne(0).any(axis=1)
+    table = table[moved.groupby(table["method"]).transform("any")]  # what is the same everywhere is the method itself
     values = ("difference", "difference_low", "difference_high", "n")
     table = by_reader(table, ("method",), values)
     rows = [
