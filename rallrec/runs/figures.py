@@ -289,7 +289,10 @@ def by_panel(
     texts = wrapped(rows, LABEL - 4 * min(len(parts), 3))
     most = max(table.groupby(panel)[series].nunique(), default=1) if series else 1
     lines = [max(1 + text.count("\n"), most * 0.85) for text in texts]
-    size = WIDTH, 1.5 + 0.19 * sum(lines) + 0.08 * len(rows)
+    across = max(12, 66 // max(len(parts), 1))  # letters
+    titles = {name: "\n".join(wrapped(str((names or {}).get(name, name)).splitlines(), across)) for name in parts}
+    more = 0.15 * max((title.count("\n") - 1 for title in titles.values()), default=0)
+    size = WIDTH, 1.5 + max(more, 0) + 0.19 * sum(lines) + 0.08 * len(rows)
     figure, axes = plt.subplots(1, max(len(parts), 1), figsize=size, sharey=True, squeeze=False)
     if not len(table):
         return _empty(axes[0][0], xlabel=xlabel)
@@ -310,7 +313,7 @@ def by_panel(
             ax.axvline(zero, color="black", lw=0.8)
         for y in range(1, len(rows)):
             ax.axhline(y - 0.5, color="0.9", lw=0.5)
-        ax.set_title((names or {}).get(name, name), fontsize="small", loc="center")
+        ax.set_title(titles[name], fontsize="small", loc="center")
         ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(4 if len(parts) < 3 else 3))
         ax.tick_params(axis="x", labelsize="small")
         ax.grid(axis="y", visible=False)
