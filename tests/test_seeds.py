@@ -9,7 +9,7 @@ import pytest
 import rallrec as rr
 from rallrec.evaluation.metrics import adjusted, auc
 from rallrec.pipeline import METHOD, Choice
-from rallrec.runs.figures import with_intervals
+from rallrec.runs.figures import counted, with_intervals
 from rallrec.study import ablations, claims, seeds
 from rallrec.study import explicit as explicits
 from rallrec.study.compared import compared, in_words
@@ -57,10 +57,16 @@ def test_tables_for_reading_tell_seeds_users_and_chance(study):
     rows = {"trees": Choice(selector="recent", reader="lightgbm"), "vote": METHOD}
     table = study.table(rows, "vote", predict=partial(seeds.predict, study))
     show = with_intervals(table, {"auc": "AUC", "calibration_error": "calibration error"})
-    assert show.columns.tolist() == ["method", "AUC", "calibration error", "samples", "users", "AUC over seeds"]
+    assert show.columns.tolist() == ["method", "AUC", "calibration error (by chance)", "AUC over seeds"]
     assert show["AUC over seeds"].tolist() == [f"± {table.auc_spread[0]:.3f} (2)", "–"]
-    assert show["users"].tolist() == [str(len(np.unique(study.split.test.user)))] * 2
-    assert show["calibration error"][1].endswith(f"], by chance {table.calibration_floor[1]:.3f}")
+    assert show["calibration error (by chance)"][1].endswith(f" ({table.calibration_floor[1]:.3f})")
+    test, users = study.split.test, len(np.unique(study.split.test.user))
+    assert counted(table) == f"{len(test):,} samples of {users:,} users"
+    table.loc[0, "users"] -= 1  # rows on other samples say so themselves
+    assert counted(table) == ""
+    show = with_intervals(table, {"auc": "AUC"})
+    assert show["users"].tolist() == [f"{users - 1:,}", f"{users:,}"]
+    assert show["samples"].tolist() == [f"{len(test):,}"] * 2
 
 
 def test_differences_of_rows_on_other_samples_are_of_the_same_family(study):

@@ -125,7 +125,7 @@ def test_a_reader_has_the_adapter_of_its_name(study, monkeypatch):
     monkeypatch.setattr(Study, "adapted", lambda self, tuning: asked.append(tuning) or self.reader)
     assert {name: READERS[name].tuning for name in READERS if getattr(READERS[name], "tuning", None)} == READ_BY
     p = {name: study.predict(Choice(selector="recent", reader=name)) for name in (*READ_BY, "zero-shot")}
-    assert asked == list(READ_BY.values())
+    assert list(dict.fromkeys(asked)) == list(READ_BY.values())
     assert all((of == p["zero-shot"]).all() for of in p.values())  # the prompts are the same
 
 
