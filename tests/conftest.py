@@ -19,6 +19,7 @@ from rallrec.infra.cache import Cache  # noqa: E402
 from rallrec.llm.local import LocalModel  # noqa: E402
 
 from .executed import run_all  # noqa: E402
+from .studies import study_of  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -65,3 +66,12 @@ def outputs(tmp_path_factory):
         environment.setenv("RALLREC_DATA", str(folder.with_name("data-of-the-runs")))
         runs = run_all(folder, environment), run_all(folder, environment)
     return folder, *runs
+
+
+@pytest.fixture(scope="module")
+def study(tiny_split, tmp_path_factory):
+    """A study of a module's own, with a data folder of its own."""
+    folder = tmp_path_factory.mktemp("study")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RALLREC_DATA", str(folder))
+        yield study_of(tiny_split, folder)

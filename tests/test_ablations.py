@@ -27,14 +27,6 @@ from rallrec.study.ablations import ALIGNMENTS, ASKED, CLAIMS, FAST, GRAPHS, IN_
 from .studies import study_of
 
 
-@pytest.fixture(scope="module")
-def study(tiny_split, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("study")
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("RALLREC_DATA", str(folder))
-        yield study_of(tiny_split, folder)
-
-
 def test_a_choice_is_what_its_selector_and_representation_show(study):
     test = study.split.test
     for label, choice in VARIANTS.items():

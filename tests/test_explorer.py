@@ -17,18 +17,8 @@ from rallrec.retrieval.selectors import SELECTORS
 from rallrec.runs.place import Parameters, reference
 from rallrec.site import explorer, explorer_files, explorer_users
 
-from .studies import study_of
-
 SOME = ("mixture", "hybrid")
 PUBLISHED = sorted(path.parent.name for path in published_dir().glob("*/explorer.json.gz"))
-
-
-@pytest.fixture(scope="module")
-def study(tiny_split, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("study")
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("RALLREC_DATA", str(folder))
-        yield study_of(tiny_split, folder)
 
 
 @pytest.fixture(scope="module")

@@ -8,16 +8,6 @@ from rallrec.evaluation.metrics import auc
 from rallrec.pipeline import METHOD, Choice
 from rallrec.study.knobs import Knobs, one_sample, sample_of
 
-from .studies import study_of
-
-
-@pytest.fixture(scope="module")
-def study(tiny_split, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("study")
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("RALLREC_DATA", str(folder))
-        yield study_of(tiny_split, folder)
-
 
 def test_knobs_compare_with_the_papers_choice(study):
     """On validation samples; on those of test when asked to, and labelled."""

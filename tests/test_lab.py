@@ -25,17 +25,7 @@ from rallrec.retrieval.selectors import SELECTORS
 from rallrec.runs.copies import copy_notebooks
 from rallrec.study.knobs import OPTIONS
 
-from .studies import study_of
-
 PAPER = trials.PAPER
-
-
-@pytest.fixture(scope="module")
-def study(tiny_split, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("study")
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("RALLREC_DATA", str(folder))
-        yield study_of(tiny_split, folder)
 
 
 @pytest.fixture
