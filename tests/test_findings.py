@@ -70,12 +70,12 @@ def test_where_nothing_is_clear():
     assert use.startswith(
         "**Tuning the LLM, data augmentation and showing retrieved items instead of the last K have no"
     )
-    assert "Inconclusive everywhere; the narrowest intervals are: " in parts
+    assert "\n   - Not clear (narrowest interval): adding collaborative embeddings to text +0.100" in parts
     assert "alignment +0.100 [+0.080, +0.130] (MovieLens-100K, small)" in parts
     assert simple.startswith("**Simple models keep up with the LLM.**")
     assert "No difference to the LLM is clear." in simple
-    assert "RALLRec minus the best ID-based model is inconclusive." in simple
-    assert simple.endswith("The LLM adds to LightGBM: inconclusive.")
+    assert "RALLRec minus the best ID-based model: inconclusive." in simple
+    assert simple.endswith("- The LLM added to LightGBM: inconclusive.")
     assert "The choice of the LLM changes 0 of 34 verdicts.**" in over_k
 
 
@@ -84,10 +84,10 @@ def test_what_replicates_is_counted_and_the_largest_is_named():
     right["ml-100k", BIG, "mixture − concatenation"] = "replicates"
     first, parts, _, _, over_k = five(right)
     head = "**Of the paper's 14 comparisons 2 replicate on MovieLens-100K, none on BookCrossing.**"
-    assert first.startswith(f"{head} With every LLM: 1 on MovieLens-100K. The largest effect")
+    assert first.startswith(f"{head}\n   - With every LLM: 1 on MovieLens-100K.\n   - The largest effect")
     assert "ReLLa): AUC +0.100 [+0.080, +0.130] (MovieLens-100K, small), where the paper has +0.025 on Movie" in first
     assert parts.startswith("**Alignment clearly raises the AUC on MovieLens-100K. Adding collaborative embeddings to")
-    assert "Clear: alignment +0.100 [+0.080, +0.130] (MovieLens-100K, big)." in parts
+    assert "\n   - Alignment: +0.100 [+0.080, +0.130] (MovieLens-100K, big)." in parts
     assert "changes 1 of 34 verdicts, none of them the sign" in over_k
 
 
@@ -106,7 +106,7 @@ def test_what_contradicts_is_a_loss():
         "Tuning the LLM clearly raises the AUC on BookCrossing; tuning the LLM clearly lowers the AUC on BookCrossing."
     )
     assert use.startswith(f"**{both} ")
-    assert "tuning the LLM -0.100 [-0.120, -0.070] (BookCrossing, small)" in use
+    assert "Tuning the LLM: -0.100 [-0.120, -0.070] (BookCrossing, small)" in use
     assert "changes 1 of 34 verdicts, 1 of them the sign" in over_k
 
 
@@ -119,7 +119,7 @@ def test_a_shorter_history_that_helps_is_a_loss_of_the_longer():
     assert over_k.startswith(
         "**Shown 30 items instead of 5, the untuned LLM clearly loses on MovieLens-100K. RALLRec and"
     )
-    assert over_k.endswith("By the vote: text retrieval +0.100 [+0.080, +0.130] (MovieLens-100K).")
+    assert over_k.endswith("- By the vote, text retrieval: +0.100 [+0.080, +0.130] (MovieLens-100K).")
 
 
 @pytest.mark.parametrize(
@@ -131,14 +131,14 @@ def test_simple_models_beside_the_better_llm(simple, says):
     assert text.startswith(f"**Simple models {says}.**")
     assert f"RALLRec with the better LLM 0.750 / 0.750; LightGBM on the same items {0.75 + simple:.3f}" in text
     assert f"Clear differences to the LLM: LightGBM on the same items {simple:+.3f} [" in text
-    assert text.endswith("The LLM adds to LightGBM: +0.020 [+0.010, +0.030] (MovieLens-100K, big).")
+    assert text.endswith("- The LLM added to LightGBM: +0.020 [+0.010, +0.030] (MovieLens-100K, big).")
 
 
 def test_one_llm_and_one_data_set_and_none():
     claims = claims_of({("mine", SMALL, "RALLRec − ReLLa"): "replicates"}, ("mine",), (SMALL,))
     main = main_of(("mine",))
     first, *_, over_k = findings.five(claims, main[main["read_by"] == SMALL], ours_of(dataset="mine"))
-    assert first.startswith("**Of the paper's 14 comparisons 1 replicate on mine.** The largest effect")
+    assert first.startswith("**Of the paper's 14 comparisons 1 replicate on mine.**\n   - The")
     assert "the paper has" not in first
     assert "No comparison was made through more than one LLM." in over_k
     nothing = claims_of({}).assign(verdict="not measured")

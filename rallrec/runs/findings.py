@@ -114,7 +114,7 @@ def against(main: pd.DataFrame, comparisons: pd.DataFrame, claims: pd.DataFrame)
 
 
 def five(claims: pd.DataFrame, main: pd.DataFrame, comparisons: pd.DataFrame) -> list[str]:
-    """The findings, a paragraph each: what is found in bold, then the numbers.
+    """The findings, a paragraph each: what is found in bold, then the numbers in a list.
 
     Args:
         claims: of `paper_overview.read_all`. main: notebook 05's main table, of `side_by_side.read`; its differences
@@ -122,15 +122,20 @@ def five(claims: pd.DataFrame, main: pd.DataFrame, comparisons: pd.DataFrame) ->
     """
     known = claims[claims["verdict"] != NOT_MEASURED]
     asked, voted = known[known["read_by"] != VOTE], known[known["read_by"] == VOTE]
-    by_vote = f" By the vote: {found}." if (found := _clear(voted, OVER_K)) else ""
+    by_vote = [f"by the vote, {line}" for line in _clear(voted, OVER_K)]
+    over_k = f"{_start(f'shown 30 items instead of 5, {_headline(asked, OVER_K, GAIN)}')} {_by_llm(asked)}"
     return [
         _replication(asked[asked["of_paper"]]),
-        f"**{_start(_headline(asked, PARTS))}** {_numbers(asked, PARTS)}",
-        f"**{_start(_headline(asked, USE))}** {_numbers(asked, USE)}",
+        _listed(_start(_headline(asked, PARTS)), _numbers(asked, PARTS)),
+        _listed(_start(_headline(asked, USE)), _numbers(asked, USE)),
         _simple(main, comparisons, asked),
-        f"**{_start(f'shown 30 items instead of 5, {_headline(asked, OVER_K, GAIN)}')} {_by_llm(asked)}** "
-        f"{_numbers(asked, OVER_K)}{by_vote}",
+        _listed(over_k, _numbers(asked, OVER_K) + by_vote),
     ]
+
+
+def _listed(head: str, lines: Iterable[str]) -> str:
+    """A finding: its head in bold, and a list below it that belongs to a numbered paragraph."""
+    return "".join([f"**{head}**", *(f"\n   - {line[0].upper()}{line[1:]}." for line in lines)])
 
 
 def _change(row) -> str:
@@ -196,24 +201,24 @@ def _replication(ours: pd.DataFrame) -> str:
     else:
         head = "None of the paper's comparisons replicates"
     if shared:
-        sentences.append(f"With every LLM: {together(shared)}.")
+        sentences.append(f"with every LLM: {together(shared)}")
     if len(right := ours[ours["verdict"] == REPLICATES]):
         row = _largest(right)
         source = f" on {TITLES[row.reported_on]}" if row.reported_on not in ("", own_name(row.dataset)) else ""
         theirs = "" if np.isnan(row.paper) else f", where the paper has {row.paper:+.3f}{source}"
-        sentences.append(f"The largest effect is that of {PLAIN[row.compared]}: AUC {_of(row)}{theirs}.")
+        sentences.append(f"the largest effect is that of {PLAIN[row.compared]}: AUC {_of(row)}{theirs}")
     wrong = said[said.isin(["wrong", "opposite"])].index
     if len(wrong):
         where = wrong.to_frame(index=False).groupby("compared", sort=False)["dataset"]
         found = [f"{PLAIN[compared]} ({_titles(datasets)})" for compared, datasets in where]
-        sentences.append(f"The paper's sign is contradicted for {together(found)}.")
+        sentences.append(f"the paper's sign is contradicted for {together(found)}")
     if silent:
         of = [ours[ours["dataset"] == name] for name in silent]
         widths = [(part["difference_high"] - part["difference_low"]).median() for part in of]
         each = zip(map(title_of, silent), of, widths, strict=True)
         told = [f"{width:.3f} on {name} ({part['n'].max():,.0f} test samples)" for name, part, width in each]
-        sentences.append(f"The median width of an interval is {together(told)}.")
-    return f"**{head}.** {' '.join(sentences)}"
+        sentences.append(f"the median width of an interval is {together(told)}")
+    return _listed(f"{head}.", sentences)
 
 
 MOVES = (
@@ -250,26 +255,20 @@ def _inconclusive(rows: pd.DataFrame, names: Iterable[str]) -> dict[str, pd.Data
     return {name: of for name, of in told.items() if len(of) and not of["verdict"].isin(DECIDED).any()}
 
 
-def _clear(rows: pd.DataFrame, names: dict[str, str]) -> str:
-    """The clear effects with their numbers, the largest on each data set."""
+def _clear(rows: pd.DataFrame, names: dict[str, str]) -> list[str]:
+    """The clear effects with their numbers, the largest on each data set; a line a comparison."""
     found = []
     for name, words in names.items():
         for of in (_decided(rows, name, sign) for sign in (1, -1)):
             each = [_of(_largest(one)) for _, one in of.groupby("dataset", sort=False)]
-            found += [f"{words} {', '.join(each)}"] if each else []
-    return "; ".join(found)
+            found += [f"{words}: {', '.join(each)}"] if each else []
+    return found
 
 
-def _numbers(rows: pd.DataFrame, names: dict[str, str]) -> str:
+def _numbers(rows: pd.DataFrame, names: dict[str, str]) -> list[str]:
     """The numbers of `_headline`: of a clear effect the largest on each data set, of another the narrowest interval."""
-    clear = _clear(rows, names)
-    unclear = _inconclusive(rows, names)
-    sentences = [f"Clear: {clear}."] if clear else []
-    if unclear:
-        lead = "Inconclusive everywhere; the narrowest interval"
-        found = [f"{names[name]} {_of(_narrowest(of))}" for name, of in unclear.items()]
-        sentences.append(f"{lead}{'s are' if len(found) > 1 else ' is'}: {'; '.join(found)}.")
-    return " ".join(sentences)
+    narrow = [f"{names[name]} {_of(_narrowest(of))}" for name, of in _inconclusive(rows, names).items()]
+    return _clear(rows, names) + [f"not clear (narrowest interval): {'; '.join(narrow)}"] * bool(narrow)
 
 
 def _simple(main: pd.DataFrame, comparisons: pd.DataFrame, asked: pd.DataFrame) -> str:
@@ -296,17 +295,16 @@ def _simple(main: pd.DataFrame, comparisons: pd.DataFrame, asked: pd.DataFrame) 
     }
     head = heads.get((1 in signs, -1 in signs), "keep up with the LLM")
     than = "RALLRec minus the best ID-based model"
-    gain = _clear(asked, {ID_BASED_CLAIM: than}) or f"{than} is {INCONCLUSIVE}"
+    gain = _clear(asked, {ID_BASED_CLAIM: than}) or [f"{than}: {INCONCLUSIVE}"]
     added = comparisons[comparisons["claim"] == BESIDE]
     clear = "; ".join(_of(row) for row in added[added["verdict"] != CLAIM[0]].itertuples())
-    sentences = [
-        f"**Simple models {head}.**",
-        f"AUC on {' / '.join(map(title_of, best))}: {'; '.join(shown)}.",
-        f"Clear differences to the LLM: {'; '.join(apart)}." if apart else "No difference to the LLM is clear.",
-        f"{gain}." if (asked["compared"] == ID_BASED_CLAIM).any() else "",
-        f"The LLM adds to LightGBM: {clear or INCONCLUSIVE}." if len(added) else "",
+    lines = [
+        f"AUC on {' / '.join(map(title_of, best))}: {'; '.join(shown)}",
+        f"clear differences to the LLM: {'; '.join(apart)}" if apart else "no difference to the LLM is clear",
+        *(gain if (asked["compared"] == ID_BASED_CLAIM).any() else []),
+        *([f"the LLM added to LightGBM: {clear or INCONCLUSIVE}"] if len(added) else []),
     ]
-    return " ".join(filter(None, sentences))
+    return _listed(f"Simple models {head}.", lines)
 
 
 def _by_llm(asked: pd.DataFrame) -> str:

@@ -165,7 +165,7 @@ def record_of(name: str) -> dict | None:
 # --- the page -----------------------------------------------------------------------------------
 
 
-def write(folder: Path, names: Iterable[str] = DATASETS, users: bool = True) -> list[str]:
+def write(folder: Path, names: Iterable[str] = (*DATASETS, "tiny"), users: bool = True) -> list[str]:
     """Write what the page loads: a script a data set, their list, and example users.
 
     Args:
