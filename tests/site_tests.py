@@ -178,6 +178,16 @@ def test_figures_are_readable_in_dark_mode(opened, name):
 
 
 @pytest.mark.parametrize("name", STUDIES[:1])
+def test_a_wide_figure_keeps_its_letters_on_a_phone(opened, name):
+    page = opened(name, PHONE)
+    figure = page.locator(".cell:has(#figure-05_main) .figure-scroll")
+    assert figure.locator("img").bounding_box()["width"] > 600
+    assert figure.bounding_box()["width"] <= PHONE["width"]
+    page.set_viewport_size(DESKTOP)
+    assert figure.evaluate("box => box.scrollWidth <= box.clientWidth")
+
+
+@pytest.mark.parametrize("name", STUDIES[:1])
 def test_mathematics_is_set(opened, name):
     page = opened(name)
     page.wait_for_selector("mjx-container")

@@ -90,6 +90,19 @@ function openTarget() {
 
 document.querySelectorAll(".bd-article table").forEach(makeSortable);
 
+/** A wide figure has a box of its own, which scrolls where the window is too narrow for its letters. */
+function box(image) {
+  if (image.naturalWidth < 1000) return;
+  const around = Object.assign(document.createElement("div"), { className: "figure-scroll" });
+  image.replaceWith(around);
+  around.append(image);
+}
+
+document.querySelectorAll(".bd-article img").forEach((image) => {
+  if (image.complete) box(image);
+  else image.addEventListener("load", () => box(image), { once: true });
+});
+
 document.querySelectorAll("button.fold-all").forEach((button) => {
   button.addEventListener("click", () => {
     const folds = [...document.querySelectorAll("details.hide")];
