@@ -1,4 +1,4 @@
-"""`make bench`: how fast the parts are beside the plain way of doing the same, in one run on one machine.
+"""`make bench`: how fast the parts are beside the plain way, or a peer, that does the same, in one run on one machine.
 
 The plain ways are those of the released code, written anew: loops over rows with a copy of the history
 in each sample, similarity of all pairs of items and its argsort, small batches through the whole graph,
@@ -10,6 +10,7 @@ text by text. Each part runs in a process of its own, so that its peak memory ca
 
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -23,15 +24,20 @@ import torch
 
 import rallrec as rr
 from rallrec.data.generated import write_large
+from rallrec.evaluation.resampling import aucs, resampled_users
 from rallrec.infra.cache import Cache
 from rallrec.infra.errors import InputError
+from rallrec.infra.files import data_dir
 from rallrec.llm.local import LocalModel
+from rallrec.pipeline import Study
 from rallrec.readers import prompts
 from rallrec.representations.lightgcn import train_lightgcn
 from rallrec.representations.text import plain
+from rallrec.retrieval.learned import learn_reranker
 from rallrec.retrieval.selectors import ALPHA
 
 TEXTS, SAMPLES, K, WIDTH = 200, 10_000, 30, 320
+RESAMPLES = 1000
 USERS = 1000  # of MovieLens-1M, whose ratings the row-wise loop reads
 
 
@@ -202,6 +208,82 @@ def retrieval_plain() -> None:
     print(json.dumps(dict(seconds=seconds, check=int(np.sort(position).sum()))))
 
 
+def nearest_ours() -> None:
+    """The K most similar items of 10,000 histories."""
+    split = rr.split(movielens())
+    some, items = split.test.take(split.test.draw(SAMPLES)), random_items(split.data)
+    seconds, shown = timed(lambda: rr.select(some, "high", items, K))
+    print(json.dumps(dict(seconds=seconds, check=int(shown.position.sum()))))
+
+
+def nearest_faiss() -> None:
+    """FAISS: a flat index a user, searched up to each sample's time."""
+    import faiss
+
+    split = rr.split(movielens())
+    data, some, items = split.data, split.test.take(split.test.draw(SAMPLES)), random_items(split.data)
+
+    def search() -> np.ndarray:
+        unit = items / np.linalg.norm(items, axis=1, keepdims=True)
+        out = np.full((len(some), K), -1)
+        for user in np.unique(some.user):
+            first = data.start[user]
+            index = faiss.IndexFlatIP(WIDTH)
+            index.add(unit[data.item[first : data.start[user + 1]]])
+            for n in np.flatnonzero(some.user == user):
+                earlier = faiss.SearchParameters(sel=faiss.IDSelectorRange(0, int(some.n_earlier[n])))
+                _, found = index.search(unit[some.item[n]][None], K, params=earlier)
+                out[n] = np.where(found[0] >= 0, found[0] + first, -1)
+        return out
+
+    seconds, position = timed(search)
+    print(json.dumps(dict(seconds=seconds, check=int(position.sum()))))
+
+
+# --- the learned reranker ----------------------------------------------------------------------------
+
+
+def reranker() -> None:
+    """The learned reranker of MovieLens-100K: fitted anew, taken from the published one; all test samples ranked."""
+    study = Study.of("ml-100k", "smollm2-135m")
+    taken, ranker = timed(lambda: study.ranker)
+    ranked, _ = timed(lambda: ranker.select(study.split.test, 10))
+    with TemporaryDirectory() as tmp:
+        made = dict(proposes=ranker.proposes, compared=ranker.compared, cache=Cache(Path(tmp) / "cache"))
+        fitted, _ = timed(lambda: learn_reranker(study.split, **made))
+    print(
+        f"fitted in {fitted:.1f} s, taken in {taken:.1f} s; {len(study.split.test):,} samples ranked in {ranked:.1f} s"
+    )
+
+
+# --- intervals ---------------------------------------------------------------------------------------
+
+
+def scored():
+    """10,000 samples of users, their labels and made-up scores."""
+    split, rng = rr.split(movielens()), np.random.default_rng(0)
+    some = split.test.take(split.test.draw(SAMPLES))
+    p = np.round(rng.normal(some.liked, 1.5), 3)  # some ties
+    return some.liked, p, *resampled_users(some.user, RESAMPLES, 0)
+
+
+def interval_ours() -> None:
+    """AUC with its interval, 1,000 resamples of users: sorted once, then products."""
+    given = scored()
+    seconds, values = timed(lambda: aucs(*given))
+    print(json.dumps(dict(seconds=seconds, check=np.percentile(values[1:], [2.5, 97.5]).round(6).tolist())))
+
+
+def interval_sklearn() -> None:
+    """scikit-learn's roc_auc_score for each resample."""
+    from sklearn.metrics import roc_auc_score
+
+    liked, p, user, drawn = scored()
+    weights = drawn[:, user]
+    seconds, values = timed(lambda: [roc_auc_score(liked, p, sample_weight=w) for w in weights])
+    print(json.dumps(dict(seconds=seconds, check=np.percentile(values[1:], [2.5, 97.5]).round(6).tolist())))
+
+
 # --- LightGCN ----------------------------------------------------------------------------------------
 
 
@@ -233,6 +315,57 @@ def epochs_plain() -> None:
     epochs(10**6)
 
 
+def epochs_pyg() -> None:
+    """PyTorch Geometric's LightGCN: a step for every 8,192 edges."""
+    from torch_geometric.nn import LightGCN
+
+    split = rr.split(movielens())
+    data, train = split.data, split.train
+    liked = train.position[train.liked]
+    user, item = (torch.tensor(x[liked], dtype=torch.long) for x in (data.user, data.item))
+    edges = torch.stack([user, item + data.n_users])
+    both = torch.cat([edges, edges.flip(0)], 1)
+    model = LightGCN(data.n_users + data.n_items, 128, 3)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+
+    def run_epochs() -> None:
+        for _ in range(2):
+            for rows in torch.randperm(len(user)).split(8192):
+                not_rated = torch.randint(data.n_items, (len(rows),)) + data.n_users
+                asked = torch.cat([edges[:, rows], torch.stack([user[rows], not_rated])], 1)
+                right, wrong = model(both, asked).chunk(2)
+                loss = model.recommendation_loss(right, wrong, node_id=asked.unique())
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+
+    seconds, _ = timed(run_epochs)
+    print(json.dumps(dict(seconds=seconds)))
+
+
+# --- the notebooks -----------------------------------------------------------------------------------
+
+
+def notebooks() -> None:
+    """The six notebooks of MovieLens-100K with the published answers: nothing kept of an earlier run, then all."""
+    rr.load("ml-100k")  # fetched before it is timed
+    with TemporaryDirectory() as tmp:
+        data = Path(tmp) / "data"
+        data.mkdir()
+        for name in ("raw", "models"):
+            (data / name).symlink_to(data_dir().resolve() / name)
+        for said in ("nothing kept", "everything kept"):
+            places = dict(RALLREC_DATA=str(data), RALLREC_OUTPUT=f"{tmp}/{said}")
+            command = [sys.executable, "-m", "rallrec", "all", "--", "ml-100k"]
+            seconds, done = timed(
+                lambda env=os.environ | places, command=command: subprocess.run(
+                    command, env=env, check=True, capture_output=True, text=True
+                )
+            )
+            each = re.findall(r"^(\d\d)_\w+ +done in +(\d+) s", done.stdout, re.MULTILINE)
+            print(f"{said}: {seconds:.0f} s; {', '.join(f'{name}: {s} s' for name, s in each)}")
+
+
 # --- a large catalogue -------------------------------------------------------------------------------
 
 
@@ -257,8 +390,11 @@ def large() -> None:
 
 # --- the run -----------------------------------------------------------------------------------------
 
-ALONE = (verbs, server, load, retrieval, lightgcn, large)
-PAIRS = ((samples_ours, samples_plain), (retrieval_ours, retrieval_plain), (epochs_ours, epochs_plain))
+ALONE = (verbs, server, load, retrieval, reranker, lightgcn, notebooks, large)
+PAIRS = {
+    "the plain way": ((samples_ours, samples_plain), (retrieval_ours, retrieval_plain), (epochs_ours, epochs_plain)),
+    "a peer": ((nearest_ours, nearest_faiss), (interval_ours, interval_sklearn), (epochs_ours, epochs_pyg)),
+}
 
 
 def run(part: Callable) -> tuple[str, float]:
@@ -274,16 +410,23 @@ def main() -> None:
     for part in ALONE:
         said, peak = run(part)
         print(f"## {part.__doc__}\n{said}\npeak {peak:.2f} GiB\n", flush=True)
-    print("## Beside the plain way, on the same input\n")
-    print(f"{'':<12}{'ours':>9}{'plain':>9}{'times':>8}{'peak, GiB':>12}{'plain':>8}  what")
-    for ours, theirs in PAIRS:
-        (a, peak_a), (b, peak_b) = run(ours), run(theirs)
-        a, b = json.loads(a.split("\n")[-1]), json.loads(b.split("\n")[-1])
-        if any(a[k] != b[k] for k in a if k != "seconds"):
-            print(f"{ours.__name__}: results differ, {a} and {b} (ties aside)")
-        times = b["seconds"] / a["seconds"]
-        head = f"{ours.__name__.removesuffix('_ours'):<12}{a['seconds']:>8.2f}s{b['seconds']:>8.2f}s{times:>8.1f}"
-        print(f"{head}{peak_a:>12.2f}{peak_b:>8.2f}  {ours.__doc__} Plain: {theirs.__doc__}", flush=True)
+    for beside, pairs in PAIRS.items():
+        print(f"## Beside {beside}, on the same input\n")
+        print(f"{'':<12}{'ours':>9}{'other':>9}{'times':>8}{'peak, GiB':>12}{'other':>8}  what")
+        for ours, theirs in pairs:
+            compare(ours, theirs)
+        print()
+
+
+def compare(ours: Callable, theirs: Callable) -> None:
+    """Print a line: seconds and memory of two parts that do the same."""
+    (a, peak_a), (b, peak_b) = run(ours), run(theirs)
+    a, b = json.loads(a.split("\n")[-1]), json.loads(b.split("\n")[-1])
+    if any(a[k] != b[k] for k in a if k != "seconds"):
+        print(f"{ours.__name__}: results differ, {a} and {b} (ties aside)")
+    times = b["seconds"] / a["seconds"]
+    head = f"{ours.__name__.removesuffix('_ours'):<12}{a['seconds']:>8.2f}s{b['seconds']:>8.2f}s{times:>8.1f}"
+    print(f"{head}{peak_a:>12.2f}{peak_b:>8.2f}  {ours.__doc__} Other: {theirs.__doc__}", flush=True)
 
 
 if __name__ == "__main__":
@@ -292,6 +435,8 @@ if __name__ == "__main__":
     elif sys.argv[1] == "write_large":
         write_large(Path(sys.argv[2]) / "large")
     else:
-        parts = {part.__name__: part for part in (*ALONE, *(p for pair in PAIRS for p in pair))}
+        parts = {
+            part.__name__: part for part in (*ALONE, *(p for pairs in PAIRS.values() for pair in pairs for p in pair))
+        }
         parts[sys.argv[1]]()
         print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.3f}")
