@@ -379,13 +379,25 @@ class Study:
         """
         if self.base is not None:
             return self.base.adapter_of(tuning, seed)
-        borrow = self.size.borrow if seed is None else None
+        borrow = self._lender(tuning) if seed is None else None
         seed = self.seed if seed is None else at_least("seed", seed, 0)
         return adapter(*self._adapter_wanted, borrow, **self._tuned(tuning), seed=seed, tuning=tuning)
 
     def adapter_at_hand(self, tuning: str = PAPER) -> Path | None:
         """The folder of the adapter, if it needn't be trained."""
-        return which(*self._adapter_wanted, self.size.borrow, **self._tuned(tuning), seed=self.seed, tuning=tuning)
+        return which(*self._adapter_wanted, self._lender(tuning), **self._tuned(tuning), seed=self.seed, tuning=tuning)
+
+    def _lender(self, tuning: str) -> str | None:
+        """The data set whose adapter may be borrowed.
+
+        Of another tuning than the paper's only where the paper's is borrowed, too: a comparison of the two would else
+        be one of the data that they were trained on.
+        """
+        if tuning == PAPER or self.size.borrow is None:
+            return self.size.borrow
+        of_paper = self._tuned(PAPER) | dict(seed=self.seed, tuning=PAPER)
+        own = which(*self._adapter_wanted, **of_paper) or known(*self._adapter_wanted, **of_paper)
+        return None if own else self.size.borrow
 
     def _tuned(self, tuning: str) -> dict:
         one_of("tuning", tuning, TUNINGS)
@@ -406,7 +418,7 @@ class Study:
 
     def known_adapter(self, tuning: str = PAPER) -> Adapter | None:
         """What is known of an adapter whose answers are published and whose weights are not."""
-        return known(*self._adapter_wanted, self.size.borrow, **self._tuned(tuning), seed=self.seed, tuning=tuning)
+        return known(*self._adapter_wanted, **self._tuned(tuning), seed=self.seed, tuning=tuning)
 
     def adapted(self, tuning: str = PAPER) -> LanguageModel:
         """The reader with its adapter of a tuning; of one that is not here its published answers, as far as they go."""

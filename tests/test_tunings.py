@@ -116,6 +116,27 @@ def test_each_tuning_is_an_adapter_of_its_own(study, folder, monkeypatch):
         study.adapter_of("dreams")
 
 
+def test_another_tuning_is_borrowed_only_where_the_papers_is(study, folder):
+    """Else their comparison would be one of the data that they were trained on."""
+    split, _, made_of, llm = study._adapter_wanted
+    study.size = replace(study.size, borrow="lender")
+
+    def put(owner: str, tuning: str, **others) -> None:
+        wanted = finetuning._Wanted(split, made_of, llm, None, tuning, settings(study, tuning))
+        lies = folder / "published" / owner / wanted.published
+        lies.mkdir(parents=True)
+        record = dict(inputs=wanted.inputs | others, curve={}, titles="0" * 8)
+        (lies / "rallrec.json").write_text(json.dumps(record))
+
+    for tuning in ("paper", "recent"):
+        put("lender", tuning, data="others")
+    lent = [study.adapter_at_hand(tuning).parent.name for tuning in ("paper", "recent")]
+    assert lent == ["lender", "lender"]
+    put("tiny", "paper")
+    assert study.adapter_at_hand("paper").parent.name == "tiny"
+    assert study.adapter_at_hand("recent") is None
+
+
 def settings(study: Study, tuning: str) -> finetuning.AdapterSettings:
     return finetuning.AdapterSettings(**study.size.adapter, orders=TUNINGS[tuning], seed=study.seed)
 

@@ -61,6 +61,7 @@ OVER_K = {
     "ReLLa, K = 30 − K = 5": "text retrieval",
     "untuned, K = 30 − K = 5": "the untuned LLM",
 }
+VOTED = {"parts": PARTS, "use": USE, "over K": OVER_K}  # what the vote is asked beside the LLM
 # readers without an LLM that are set beside it: rows of notebook 05's main table
 SIMPLE = {
     "LightGBM, RALLRec": "LightGBM on the same items",
@@ -122,14 +123,14 @@ def five(claims: pd.DataFrame, main: pd.DataFrame, comparisons: pd.DataFrame) ->
     """
     known = claims[claims["verdict"] != NOT_MEASURED]
     asked, voted = known[known["read_by"] != VOTE], known[known["read_by"] == VOTE]
-    by_vote = [f"by the vote, {line}" for line in _clear(voted, OVER_K)]
+    by_vote = {name: [f"by the vote, {line}" for line in _clear(voted, of)] for name, of in VOTED.items()}
     over_k = f"{_start(f'shown 30 items instead of 5, {_headline(asked, OVER_K, GAIN)}')} {_by_llm(asked)}"
     return [
         _replication(asked[asked["of_paper"]]),
-        _listed(_start(_headline(asked, PARTS)), _numbers(asked, PARTS)),
-        _listed(_start(_headline(asked, USE)), _numbers(asked, USE)),
+        _listed(_start(_headline(asked, PARTS)), _numbers(asked, PARTS) + by_vote["parts"]),
+        _listed(_start(_headline(asked, USE)), _numbers(asked, USE) + by_vote["use"]),
         _simple(main, comparisons, asked),
-        _listed(over_k, _numbers(asked, OVER_K) + by_vote),
+        _listed(over_k, _numbers(asked, OVER_K) + by_vote["over K"]),
     ]
 
 
@@ -196,7 +197,7 @@ def _replication(ours: pd.DataFrame) -> str:
             shared.append(f"{every} on {title_of(dataset)}")
     if told:
         total = "" if len(sizes) > 1 else f"{max(sizes)} "
-        head = f"Of the paper's {total}comparisons {together(told)}"
+        head = f"{'With at least one LLM, of' if shared else 'Of'} the paper's {total}comparisons {together(told)}"
         head += f", none on {_titles(silent)}" if silent else ""
     else:
         head = "None of the paper's comparisons replicates"
@@ -213,11 +214,12 @@ def _replication(ours: pd.DataFrame) -> str:
         found = [f"{PLAIN[compared]} ({_titles(datasets)})" for compared, datasets in where]
         sentences.append(f"the paper's sign is contradicted for {together(found)}")
     if silent:
-        of = [ours[ours["dataset"] == name] for name in silent]
-        widths = [(part["difference_high"] - part["difference_low"]).median() for part in of]
-        each = zip(map(title_of, silent), of, widths, strict=True)
-        told = [f"{width:.3f} on {name} ({part['n'].max():,.0f} test samples)" for name, part, width in each]
-        sentences.append(f"the median width of an interval is {together(told)}")
+        of = ours[ours["dataset"].isin(silent) & ours["paper"].notna()]
+        half = (of["difference_high"] - of["difference_low"]) / 2
+        small = (of["paper"].abs() < half).groupby([of["dataset"], of["compared"]]).all()
+        sizes = [f"{title_of(name)} {ours.loc[ours['dataset'] == name, 'n'].max():,.0f}" for name in silent]
+        told = f"{small.sum()} of {len(small)} of the paper's effects are smaller than half of our interval"
+        sentences.append(f"where none replicates, {told} (test samples: {', '.join(sizes)})")
     return _listed(f"{head}.", sentences)
 
 
