@@ -350,11 +350,7 @@ def test_what_is_run(outputs, other_reader):
     (row,) = overview.findings.notebooks().to_dict("records")
     assert row["read by"] == "gemma3-270m"
     assert row["notebooks"] == f"[06](../../papermill_runs/{other_reader}/06_ablations.ipynb)"
-    assert (
-        (folder / "times.md")
-        .read_text()
-        .startswith("Measured on a machine, from the LLM answers that the repository stores: MovieLens-")
-    )
+    assert (folder / "times.md").read_text().startswith("Measured on a machine, from stored LLM answers: MovieLens-")
     other = write_overview(["my-own"], "own")
     assert not (other / "not_run.md").exists()  # that is said of the reference runs
 

@@ -419,7 +419,7 @@ def times(places: Sequence[str]) -> str:
             said.append(f"{title_of(dataset)} {' and '.join(parts)}")
     if not said:
         return "No times are recorded."
-    return f"Measured on {together(list(dict.fromkeys(hardware)))}, from the LLM answers that the repository stores: {'; '.join(said)}."
+    return f"Measured on {together(list(dict.fromkeys(hardware)))}, from stored LLM answers: {'; '.join(said)}."
 
 
 # --- every finding -------------------------------------------------------------------------------
