@@ -369,8 +369,12 @@ def _marked(row: pd.Series) -> str:
 # --- what is run ---------------------------------------------------------------------------------
 
 
-def not_run(claims: pd.DataFrame, wanted: Sequence[str] = DATASETS) -> str:
-    """What is not run yet of the data sets ``wanted``, through the LLMs that read any of them: a sentence or two."""
+def not_run(claims: pd.DataFrame, wanted: Sequence[str] = DATASETS, lacking: Sequence[str] = ()) -> str:
+    """What is not run yet of the data sets ``wanted``, through the LLMs that read any of them: a sentence or two.
+
+    Args:
+        lacking: places of which notebook 05 is run, and 06 is not.
+    """
     asked = claims[(claims["read_by"] != VOTE) & (claims["verdict"] != NOT_MEASURED)]
     readers = list(dict.fromkeys(asked["read_by"]))
     missing = {
@@ -379,9 +383,10 @@ def not_run(claims: pd.DataFrame, wanted: Sequence[str] = DATASETS) -> str:
     none = [title_of(name) for name, of in missing.items() if of == readers]
     some = [f"{title_of(name)} is not read by {together(of)}" for name, of in missing.items() if of and of != readers]
     said = [f"of {together(none)} notebooks 05 and 06 are not run"] if none else []
-    if not said + some:
+    half = [f"notebook 06 of {title_of(dataset_of(p))} is not run with {reader_of(p)} as the reader" for p in lacking]
+    if not said + some + half:
         return f"All data sets are run, and read by {together(readers)}."
-    return f"Not yet: {'; '.join(said + some)}. What is missing joins the findings and tables when it is run."
+    return f"Not yet: {'; '.join(said + some + half)}. What is missing joins the findings and tables when it is run."
 
 
 def notebooks(datasets: Sequence[str] = DATASETS) -> pd.DataFrame:

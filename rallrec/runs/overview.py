@@ -13,7 +13,8 @@ from .place import OVERVIEW, Parameters, reference
 from .run import read_metrics, write_json
 from .side_by_side import by_reader, dataset_of, in_lines, labelled, read, said, save
 
-NEEDED = ("05_recommendation", "06_ablations")  # notebooks whose tables it is made of
+NEEDED = "05_recommendation"  # of each place
+ABLATIONS = "06_ablations"  # of one reader at least; what a place lacks of it stands there as not measured
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,8 @@ def comparable(of: list[Parameters]) -> tuple[list[str], str]:
 
     Of reference runs these are the reference runs, and no name; otherwise all with the same settings (LLM, profile,
     seed, K, the user's own file by its content), the reference runs, too, if these have them. Runs through other
-    readers stand beside each other. In the order of `LOADERS`, a user's own last. Left out are ``tiny``, and places of
-    which not all `NEEDED` notebooks were run.
+    readers stand beside each other. In the order of `LOADERS`, a user's own last. Left out are ``tiny``, places without
+    the notebook `NEEDED`, and data sets of which no reader has `ABLATIONS`.
     """
     mine = [parameters.place() for parameters in of if parameters.name != "tiny"]
     ours = all(reference(place) for place in mine)
@@ -62,8 +63,9 @@ def comparable(of: list[Parameters]) -> tuple[list[str], str]:
         made, key=lambda p: (order.get(made[p]["dataset"], len(order)), dataset_of(p), p != dataset_of(p), p)
     )
     same = [p for p in places if _settings(made[p]) in wanted and (reference(p) or not ours)]
-    whole = [p for p in same if made[p]["dataset"] != "tiny" and set(NEEDED) <= made[p]["notebooks"].keys()]
-    return whole, "" if ours else of[0].suffix.lstrip("+") or "own"
+    whole = {dataset_of(p) for p in same if ABLATIONS in made[p]["notebooks"]} - {"tiny"}
+    shown = [p for p in same if dataset_of(p) in whole and NEEDED in made[p]["notebooks"]]
+    return shown, "" if ours else of[0].suffix.lstrip("+") or "own"
 
 
 def _settings(metrics: dict) -> dict:
@@ -89,11 +91,11 @@ def across(places: list[str], table: Across) -> pd.DataFrame:
 
 
 def made_by(place: str) -> pd.DataFrame:
-    """The rows of a place's main ablations with the command that makes each, its seconds and hardware.
+    """The rows of a place's `ABLATIONS` with the command that makes each, its seconds and hardware.
 
     Of a row whose answers of the LLM were all in the cache no seconds are known.
     """
-    made = read_metrics(place)["notebooks"]["06_ablations"]["made"]
+    made = read_metrics(place)["notebooks"][ABLATIONS]["made"]
     tables = {"no LLM": "06_parts_vote", "LLM": "06_parts_llm"}
     folder = output_root() / "figures" / place
     parts = [pd.read_csv(folder / f"{table}.csv").assign(reader=reader) for reader, table in tables.items()]
@@ -125,12 +127,13 @@ def write_overview(places: list[str], name: str = "") -> Path:
     folder = folder_of(name)
     if not places:
         raise InputError("no data set but tiny was run whole with these settings; run `make all` first")
-    if unknown := [place for place in places if not set(NEEDED) <= read_metrics(place).get("notebooks", {}).keys()]:
-        raise InputError(f"papermill_runs/{unknown[0]} has not all of {', '.join(NEEDED)}; run `make all` first")
+    made = {place: read_metrics(place) for place in places}
+    if unknown := [place for place in places if NEEDED not in made[place].get("notebooks", {})]:
+        raise InputError(f"papermill_runs/{unknown[0]} has no {NEEDED}; run `make all` first")
     # all is read before anything is written
     tables = {name: across(places, table) for name, table in TABLES.items()}
     of_paper = paper_overview.read_all(places)
-    commands = {place: made_by(place) for place in places}
+    commands = {place: made_by(place) for place in places if ABLATIONS in made[place]["notebooks"]}
     folder.mkdir(parents=True, exist_ok=True)
     earlier = ("claim-*", "comparison-*", "commands-*", "fast_readers.p*")
     for left in (path for pattern in earlier for path in folder.glob(pattern)):
@@ -145,7 +148,6 @@ def write_overview(places: list[str], name: str = "") -> Path:
     for place, rows in commands.items():
         shown = rows.assign(AUC=rows.AUC.map("{:.3f}".format), command="`" + rows.command + "`")
         figures.save_table(rows, shown, folder / f"commands-{place}")
-    made = {place: read_metrics(place) for place in places}
     settings = _settings(made[places[0]])
     if any(_settings(metrics) != settings for metrics in made.values()):  # side by side: each has its own
         settings = {"settings": {place: _settings(metrics) for place, metrics in made.items()}}
@@ -155,7 +157,8 @@ def write_overview(places: list[str], name: str = "") -> Path:
 
 def write_what_is_run(claims: pd.DataFrame, places: list[str], folder: Path) -> None:
     """Of the reference runs: what is not run yet, how long they took, and where their notebooks are."""
-    (folder / "not_run.md").write_text(findings.not_run(claims) + "\n", encoding="utf-8")
+    lacking = [place for place in places if ABLATIONS not in read_metrics(place)["notebooks"]]
+    (folder / "not_run.md").write_text(findings.not_run(claims, lacking=lacking) + "\n", encoding="utf-8")
     (folder / "times.md").write_text(findings.times(places) + "\n", encoding="utf-8")
     (folder / "notebooks.md").write_text(figures.markdown(findings.notebooks()), encoding="utf-8")
 
