@@ -25,6 +25,7 @@ class Server(ThreadingHTTPServer):
         hidden: tokens that are left out of the likeliest.
         content: what every request gets instead of an answer.
         asked: the requests that were answered.
+        spelled: how a token's id is told.
     """
 
     daemon_threads = True
@@ -34,7 +35,7 @@ class Server(ThreadingHTTPServer):
         self.llm, self.troubles, self.hidden, self.answered = llm, [], (), 0
         self.busy, self.busiest, self.content = 0, 0, None
         self.served, self.keys, self.lock = ["tiny", "ml-100k"], set(), threading.Lock()
-        self.asked = []
+        self.asked, self.spelled = [], lambda i: llm.tokenizer.decode([i])
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
@@ -98,7 +99,7 @@ class Handler(BaseHTTPRequestHandler):
             else:
                 ids = llm.tokens([prompt])
                 logp = llm._log_probabilities(ids, [[len(ids[0]) - 1]])[0, 0]
-                tokens = {llm.tokenizer.decode([i]): logp[i].item() for i in logp.argsort(descending=True).tolist()}
+                tokens = {self.server.spelled(i): logp[i].item() for i in logp.argsort(descending=True).tolist()}
                 tokens = {t: p for t, p in tokens.items() if t not in self.server.hidden}
                 top = dict(list(tokens.items())[:n])
                 if chat:

@@ -2,10 +2,12 @@
 
 import contextlib
 import logging
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 
 import torch
@@ -133,13 +135,20 @@ class LocalModel(LanguageModel):
                     f"{self.name}: a text of {len(row)} tokens ({text[:40]!r}…){new}; it takes 1 to {limit:,}"
                 )
 
-    def _batches(self, ids: list[list[int]], budget: int) -> Iterator[list[int]]:
-        """Positions in ``ids``, longest first, in batches of at most ``budget`` tokens with padding."""
+    def _batches(self, ids: list[list[int]], budget: int, more: int = 0) -> Iterator[list[int]]:
+        """Positions in ``ids``, longest first, in batches of at most ``budget`` tokens with padding.
+
+        Args:
+            more: tokens that will follow each text.
+        """
         order = sorted(range(len(ids)), key=lambda i: (-len(ids[i]), i))
-        while order:
-            n = max(1, budget // len(ids[order[0]]))
-            yield order[:n]
-            order = order[n:]
+        switch = _switch(self.model.config.get_text_config())
+        for _, alike in groupby(order, lambda i: _side(switch, len(ids[i]), more)):
+            rows = list(alike)
+            while rows:
+                n = max(1, budget // len(ids[rows[0]]))
+                yield rows[:n]
+                rows = rows[n:]
 
     def _padded(self, ids: list[list[int]]) -> torch.Tensor:
         """int64 [len(ids), longest], padded on the right."""
@@ -164,7 +173,7 @@ class LocalModel(LanguageModel):
         for option_ids, rows in self._by_option_tokens(prompts, prompt_ids, options):
             single, longest = all(len(o) == 1 for o in option_ids), max(map(len, option_ids))
             self._check_length([prompts[i] for i in rows], [prompt_ids[i] for i in rows], longest - 1)
-            for batch in self._batches([prompt_ids[i] for i in rows], self.batch_tokens):
+            for batch in self._batches([prompt_ids[i] for i in rows], self.batch_tokens, longest - 1):
                 ids = [prompt_ids[rows[i]] for i in batch]
                 if single:  # one forward pass answers for all options
                     logp = self._log_probabilities(ids, [[len(row) - 1] for row in ids])[:, 0]
@@ -192,19 +201,10 @@ class LocalModel(LanguageModel):
         return [([list(option) for option in tokens], rows) for tokens, rows in groups.items()]
 
     def _log_probabilities(self, ids: list[list[int]], positions: list[list[int]]) -> torch.Tensor:
-        """Log-probabilities of the next token at the given positions of each row, [rows, positions, vocabulary].
-
-        Only those positions are projected to the vocabulary.
-        """
+        """Log-probabilities of the next token at the given positions of each row, [rows, positions, vocabulary]."""
         where = torch.tensor(positions, device=self.device)  # [rows, positions]
         rows = torch.arange(len(ids), device=self.device)[:, None]
-        head = self.model.get_output_embeddings()
-        hook = head.register_forward_pre_hook(lambda _, hidden: (hidden[0][rows, where], *hidden[1:]))
-        try:
-            logits = self.model(self._padded(ids), use_cache=False).logits
-        finally:
-            hook.remove()
-        return logits.float().log_softmax(-1)
+        return logits_at(self.model, self._padded(ids), rows, where).float().log_softmax(-1)
 
     def _sequence_scores(self, ids: list[list[int]], option: list[int]) -> torch.Tensor:
         """Log-probability of ``option``'s tokens after each row, [rows]."""
@@ -253,7 +253,7 @@ class LocalModel(LanguageModel):
         if pad >= self.model.get_input_embeddings().weight.shape[0]:
             pad = 0
         # one new token costs a pass over all weights: wide batches pay
-        for batch in self._batches(ids, max(1, 8 * self.batch_tokens // n)):
+        for batch in self._batches(ids, max(1, 8 * self.batch_tokens // n), max_new_tokens):
             longest = max(len(ids[i]) for i in batch)
             x = torch.full((len(batch), longest), pad)
             mask = torch.zeros_like(x)
@@ -297,6 +297,40 @@ class LocalModel(LanguageModel):
             raise InputError(f"{self.name} answers with values that are no numbers; fetch its weights again")
         if (longer - alone).abs().max() > (1e-3 if self.format == "float32" else 0.5):  # rounding
             raise InputError(f"{self.name} is no causal LM: what it reads later changes what it said before; take one")
+
+
+def logits_at(model, padded: torch.Tensor, rows: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """The model's logits at some positions of token ids [n, longest]; only these are projected to the vocabulary.
+
+    Args:
+        rows, positions: index ``padded``; they are broadcast to one shape.
+
+    Returns:
+        [*shape, vocabulary], as the model gives them: scaled or capped where it does so (Gemma 2, Granite, Cohere).
+    """
+    head = model.get_output_embeddings()
+    hook = head.register_forward_pre_hook(lambda _, hidden: (hidden[0][rows, positions], *hidden[1:]))
+    try:
+        return model(padded, use_cache=False).logits
+    finally:
+        hook.remove()
+
+
+def _switch(config) -> float:
+    """Tokens beyond which a text is read with other rotary frequencies (LongRoPE: Phi 3 and 4); inf of most models."""
+    told = getattr(config, "rope_parameters", None) or {}
+    kinds = [told, *(kind for kind in told.values() if isinstance(kind, dict))]  # some have one a kind of layer
+    long = (k["original_max_position_embeddings"] for k in kinds if k.get("rope_type") == "longrope")
+    return min(long, default=math.inf)
+
+
+def _side(switch: float, length: int, more: int) -> float:
+    """Texts of equal sides can share a batch: the longest one's frequencies are all rows'.
+
+    Args:
+        more: tokens that will follow the text. One that passes the ``switch`` with them does so with its equals alone.
+    """
+    return 0 if length + more <= switch else math.inf if length > switch else length
 
 
 def _until(row: list[int], ends: list[int]) -> list[int]:

@@ -172,9 +172,12 @@ class ServerModel(LanguageModel):
                 yield sound
         if len(silent) == len(prompts):
             told = list(self._next_tokens(prompts[0]))
+            mend = "set RALLREC_TOP higher, or take a model that spells them in one token"
+            if {option.lstrip() for option in options} & {*told}:  # SentencePiece, decoded a token at a time
+                mend = "the server leaves out the blank that a token begins with; take a later vLLM"
             raise InputError(
                 f"{self.name}: no answer holds one of {list(options)} among its {self.settings.top} likeliest tokens "
-                f"({told[:3]} …); set RALLREC_TOP higher, or take a model that spells them in one token"
+                f"({told[:3]} …); {mend}"
             )
         if silent:
             yield silent
