@@ -43,7 +43,9 @@ LONGROPE |= dict(short_factor=[1.0, 1.1, 1.2, 1.3], long_factor=[2.0, 3.0, 4.0, 
 SEES = dict(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2)
 SEES |= dict(image_size=28, patch_size=14)
 
-CHATML = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
+)
 GEMMAS = "{{ bos_token }}<start_of_turn>user\n{{ messages[0].content }}<end_of_turn>\n<start_of_turn>model\n"
 MISTRALS = "{{ bos_token }}[INST] {{ messages[0].content }} [/INST]"
 PHIS = "<|user|>\n{{ messages[0].content }}<|end|>\n<|assistant|>\n"

@@ -26,6 +26,7 @@ class Server(ThreadingHTTPServer):
         content: what every request gets instead of an answer.
         asked: the requests that were answered.
         spelled: how a token's id is told.
+        about: what is told of the models beside their names.
     """
 
     daemon_threads = True
@@ -36,6 +37,7 @@ class Server(ThreadingHTTPServer):
         self.busy, self.busiest, self.content = 0, 0, None
         self.served, self.keys, self.lock = ["tiny", "ml-100k"], set(), threading.Lock()
         self.asked, self.spelled = [], lambda i: llm.tokenizer.decode([i])
+        self.about = {}
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
@@ -50,7 +52,8 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self):
-        self.reply({"object": "list", "data": [{"id": n, "object": "model"} for n in self.server.served]})
+        served = [{"id": name, "object": "model"} | self.server.about for name in self.server.served]
+        self.reply({"object": "list", "data": served})
 
     def do_POST(self):
         server = self.server
@@ -110,7 +113,9 @@ class Handler(BaseHTTPRequestHandler):
                     choice = {"text": "", "logprobs": {"top_logprobs": [top]}}
                 choices = [choice]
         choices = [{"index": i, **choice} for i, choice in enumerate(choices)]
-        return {"id": "0", "object": "", "created": 0, "model": "", "choices": choices}
+        read = len(llm.tokens([prompt])[0])
+        usage = {"prompt_tokens": read, "completion_tokens": 1, "total_tokens": read + 1}
+        return {"id": "0", "object": "", "created": 0, "model": "", "choices": choices, "usage": usage}
 
 
 @pytest.fixture

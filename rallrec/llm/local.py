@@ -14,7 +14,7 @@ import torch
 
 from ..infra.cache import Cache, key_of
 from ..infra.errors import InputError, one_of
-from .base import FORMATS, LanguageModel, adapter_digest
+from .base import FORMATS, LanguageModel, adapter_digest, size_told
 from .chat import ChatFormat, Turn
 from .lora import check_adapter, with_adapter
 from .weights import PACKAGED, TINY, Packaged, is_here, load_by_name, unpacked
@@ -74,6 +74,23 @@ class LocalModel(LanguageModel):
     def fetch(self) -> None:
         if not self.at_hand:
             unpacked(self.name)
+
+    def count(self, texts: Sequence[str]) -> float:
+        return sum(map(len, self.tokens(texts))) / len(texts)
+
+    def memory(self, length: int, new: int) -> str:
+        size = torch.finfo(getattr(torch, self.format)).bits // 8
+        if self._packaged:
+            weights = self._packaged.parameters * size
+        else:
+            weights = sum(p.numel() * p.element_size() for p in self.model.parameters())
+        told = f"{size_told(weights)} of weights in {self.format}"
+        if new and (token := _cached_numbers(self.model.config.get_text_config())):
+            rows = max(1, 8 * self.batch_tokens // length)
+            told += (
+                f" and about {size_told(rows * (length + new) * token * size)} of cache, of {rows:,} texts at a time"
+            )
+        return told
 
     @property
     def chat_format(self) -> ChatFormat | Turn:
@@ -314,6 +331,13 @@ def logits_at(model, padded: torch.Tensor, rows: torch.Tensor, positions: torch.
         return model(padded, use_cache=False).logits
     finally:
         hook.remove()
+
+
+def _cached_numbers(config) -> int:
+    """Numbers that all layers keep of a token that was read, keys and values; 0 where a config does not tell."""
+    heads = getattr(config, "num_key_value_heads", None) or getattr(config, "num_attention_heads", None) or 0
+    width = getattr(config, "head_dim", None) or config.hidden_size // max(1, heads and config.num_attention_heads)
+    return 2 * config.num_hidden_layers * heads * width
 
 
 def _switch(config) -> float:
