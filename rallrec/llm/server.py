@@ -214,7 +214,8 @@ class ServerModel(LanguageModel):
         if len(silent) == len(prompts):
             told = list(self._next_tokens(prompts[0]))
             mend = "set RALLREC_TOP higher, or take a model that spells them in one token"
-            if {option.lstrip() for option in options} & {*told}:  # SentencePiece, decoded a token at a time
+            bare = {option.lstrip() for option in options} & {*told}
+            if bare and not any(re.match(r" \S", token) for token in told):  # SentencePiece, decoded one by one
                 mend = "the server leaves out the blank that a token begins with; take a later vLLM"
             raise InputError(
                 f"{self.name}: no answer holds one of {list(options)} among its {self.settings.top} likeliest tokens "
