@@ -1,6 +1,7 @@
 """What a plan says before a run: counted, timed, or said not to be known."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -14,10 +15,13 @@ from rallrec.llm.local import LocalModel
 from rallrec.runs import plan as plans
 from rallrec.runs import stale
 from rallrec.runs.place import Parameters, reference
-from rallrec.runs.plan import DataSetPlan, plan
+from rallrec.runs.plan import Cost, DataSetPlan, plan
 from rallrec.runs.run import read_metrics
 
+from .test_server import Server
+
 TINY = dict(llm="tiny-random", profile="smoke")
+COSTS = SimpleNamespace(description=Cost(3.0, 60, 100), embedding=Cost(0.5, 50), answer=Cost(2.0, 200))
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +38,7 @@ def small(tmp_path, monkeypatch) -> DataSetPlan:
     """A plan of generated data with an empty cache, in which a text of the LLM takes a known time."""
     llm = rr.language_model("tiny-random", device="cpu", cache=Cache(tmp_path / "cache"))
     monkeypatch.setattr(plans, "_opened", lambda name: llm)
-    monkeypatch.setattr(plans, "Timed", lambda *_: SimpleNamespace(description=3.0, embedding=0.5, answer=2.0))
+    monkeypatch.setattr(plans, "Timed", lambda *_: COSTS)
     monkeypatch.setattr(DataSetPlan, "_beside_the_llm", lambda *_: 0.0)
     return DataSetPlan(Parameters("tiny", **TINY))
 
@@ -130,10 +134,12 @@ def test_the_time_of_a_text_is_measured_here(tiny_split, llm, monkeypatch):
         LocalModel, "_choose", lambda self, texts, options: asked.extend(texts) or real(self, texts, options)
     )
     timed = plans.Timed(llm, tiny_split, 3)
-    assert 0 < timed.answer < 1
+    assert 0 < timed.answer.seconds < 1
     assert len(asked) == plans.TRIED
-    assert timed.description > timed.embedding > 0
+    assert timed.description.seconds > timed.embedding.seconds > 0
     assert llm.paid == 0  # nothing was put into the cache
+    assert timed.answer == Cost(timed.answer.seconds, sum(map(len, llm.tokens(asked))) / len(asked))
+    assert (timed.description.written, timed.embedding.written) == (100, 0)
     _ = timed.answer
     assert len(asked) == plans.TRIED  # measured once
 
@@ -211,6 +217,98 @@ def test_what_is_left_out_is_named_if_nobody_named_the_data_sets(capsys):
 def test_a_plan_in_a_fresh_clone_writes_nothing(tmp_path):
     plan([Parameters(name) for name in plans.DATASETS])
     assert [path.name for path in tmp_path.iterdir()] == ["raw"]
+
+
+# --- what is asked of each LLM -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server(llm) -> Iterator[Server]:
+    made = Server(llm)
+    made.served = ["Llama-3.1-8B-Instruct"]
+    yield made
+    made.shutdown()
+    made.server_close()
+
+
+def asked(said: str, name: str) -> str:
+    """What a plan says of an LLM."""
+    return re.search(rf"^Of the LLMs:\n(?:  .*\n)*?  {re.escape(name)}: (.*)$", said, flags=re.M)[1]
+
+
+def read_by(server: Server) -> tuple[str, str]:
+    """A plan whose reader the server is, and what it says of it."""
+    name = server.name.replace("#tiny", f"#{server.served[0]}")
+    said = plan([Parameters("tiny", **TINY, reader=name)])
+    return said, asked(said, name)
+
+
+def test_texts_tokens_seconds_and_memory_of_an_llm_on_this_machine(small, monkeypatch):
+    n, (rest,) = small.now.data.n_items, [w.n for w in small.work("06_ablations") if w.what]
+    todo = [(small, notebook, small.work(notebook)) for notebook in ("01_descriptions", "02_text_embeddings")]
+    (line,) = plans._llms([*todo, (small, "06_ablations", small.work("06_ablations"))])[1:]
+    texts, tokens = 3 * n + rest, n * 60 + 2 * n * 50 + rest * 200
+    assert line.startswith(
+        f"  tiny-random: {texts:,} texts, about {tokens:,} tokens read, at most 8,000 written, about "
+    )
+    weights = sum(p.numel() for p in small.llm.model.parameters()) * 4
+    token = 2 * 2 * 2 * 8 * 4  # keys and values of two layers, two heads of 8 numbers in float32
+    rows = 8 * small.llm.batch_tokens // 200
+    for size in (weights, rows * (200 + 100) * token):
+        assert f"{size / 2**20:.1f} MiB of " in line
+    assert f", of {rows} texts at a time" in line
+
+
+def test_a_reader_on_a_server_is_timed_and_its_tokens_and_memory_are_told(server, tiny_split):
+    """Its tokens are counted by the server, on four texts; its size is in its name."""
+    said, line = read_by(server)
+    n = sum(int(found.replace(",", "")) for found in re.findall(r"([\d,]+) answers Yes", said))
+    assert line.startswith(f"{n:,} texts, about ")
+    shown = rr.select(tiny_split.valid.take(range(32)), "recent", k=3)
+    texts = plans.build(shown, "labelled", server.llm).texts
+    tokens = sum(map(len, server.llm.tokens(texts))) / len(texts)
+    assert server.answered == 32 + 4  # as many as may be in flight, and those that are counted
+    told = float(re.search(r"about ([\d,.]+) tokens read", line)[1].replace(",", ""))
+    assert told == pytest.approx(n * tokens, rel=0.05)
+    assert re.search(
+        r" tokens read, about \d+ (s|min); memory is the server's: 15 GiB of weights \(8 billion param", line
+    )
+    assert line.endswith(" by its name, if in 16 bits) and its cache")
+    assert "prompts to train" not in said
+    assert "Notebooks 05 and 06 will stop: tiny has no adapter for http://" in said
+
+
+@pytest.mark.parametrize(
+    ("about", "served", "memory"),
+    [
+        ({"meta": {"size": 5 * 2**30, "n_params": 8_000_000_000}}, "mine", "5.0 GiB of weights (as it says)"),
+        ({"root": "mistralai/Mistral-7B-v0.3"}, "mine", "13 GiB of weights (7 billion parameters by its name"),
+        ({}, "Qwen3-0.6B", "1.1 GiB of weights (0.6 billion"),
+        ({}, "mine", "which does not tell its model's size"),
+        ({}, "Mixtral-8x7B", "which does not tell its model's size"),
+    ],
+)
+def test_the_size_of_a_servers_model(server, about, served, memory):
+    server.about, server.served = about, [served]
+    llm = rr.language_model(server.name.replace("#tiny", f"#{served}"))
+    assert memory in llm.memory(100, 0)
+    assert server.answered == 0
+
+
+def test_a_server_that_can_not_be_timed(server):
+    """It does not answer these prompts, say; the plan is printed all the same, and soon."""
+    server.hidden = (" Yes", " No")
+    server.troubles = [400] * 1000
+    _, line = read_by(server)
+    assert "texts, how many tokens is not known, how long is not known; memory is the server's" in line
+
+
+def test_an_llm_that_is_not_here_is_known_by_its_name():
+    name = "meta-llama/Llama-3.1-8B-Instruct"
+    line = asked(plan([Parameters("tiny", llm=name, profile="full")]), name)
+    assert line.endswith(
+        "how long is not known; 15 GiB of weights (8 billion parameters by its name, if in 16 bits), and a cache"
+    )
 
 
 def test_nothing_to_run(monkeypatch):

@@ -25,6 +25,8 @@ class Server(ThreadingHTTPServer):
         hidden: tokens that are left out of the likeliest.
         content: what every request gets instead of an answer.
         asked: the requests that were answered.
+        spelled: how a token's id is told.
+        about: what is told of the models beside their names.
     """
 
     daemon_threads = True
@@ -34,7 +36,8 @@ class Server(ThreadingHTTPServer):
         self.llm, self.troubles, self.hidden, self.answered = llm, [], (), 0
         self.busy, self.busiest, self.content = 0, 0, None
         self.served, self.keys, self.lock = ["tiny", "ml-100k"], set(), threading.Lock()
-        self.asked = []
+        self.asked, self.spelled = [], lambda i: llm.tokenizer.decode([i])
+        self.about = {}
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
@@ -49,7 +52,8 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self):
-        self.reply({"object": "list", "data": [{"id": n, "object": "model"} for n in self.server.served]})
+        served = [{"id": name, "object": "model"} | self.server.about for name in self.server.served]
+        self.reply({"object": "list", "data": served})
 
     def do_POST(self):
         server = self.server
@@ -98,7 +102,7 @@ class Handler(BaseHTTPRequestHandler):
             else:
                 ids = llm.tokens([prompt])
                 logp = llm._log_probabilities(ids, [[len(ids[0]) - 1]])[0, 0]
-                tokens = {llm.tokenizer.decode([i]): logp[i].item() for i in logp.argsort(descending=True).tolist()}
+                tokens = {self.server.spelled(i): logp[i].item() for i in logp.argsort(descending=True).tolist()}
                 tokens = {t: p for t, p in tokens.items() if t not in self.server.hidden}
                 top = dict(list(tokens.items())[:n])
                 if chat:
@@ -109,7 +113,9 @@ class Handler(BaseHTTPRequestHandler):
                     choice = {"text": "", "logprobs": {"top_logprobs": [top]}}
                 choices = [choice]
         choices = [{"index": i, **choice} for i, choice in enumerate(choices)]
-        return {"id": "0", "object": "", "created": 0, "model": "", "choices": choices}
+        read = len(llm.tokens([prompt])[0])
+        usage = {"prompt_tokens": read, "completion_tokens": 1, "total_tokens": read + 1}
+        return {"id": "0", "object": "", "created": 0, "model": "", "choices": choices, "usage": usage}
 
 
 @pytest.fixture

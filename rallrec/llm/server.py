@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,10 +17,11 @@ import numpy as np
 
 from ..infra.cache import Cache
 from ..infra.errors import InputError, at_least
-from .base import LanguageModel, adapter_digest
+from .base import LanguageModel, adapter_digest, size_by_name, size_told
 from .chat import MARK, OPENED, broken
 
 MALFORMED = (AttributeError, IndexError, KeyError, TypeError, ValueError)  # what reading another answer raises
+COUNTED = 4  # texts whose tokens a server is asked for
 LEAST = dict(in_flight=1, timeout=1, retries=0, top=2)  # of settings that are numbers
 USER = "\x1euser\x1e"  # begins a text that is a user's turn; no title holds a control character
 
@@ -119,6 +120,46 @@ class ServerModel(LanguageModel):
     def takes(self, weights: str) -> bool:
         return True  # whether an adapter fits, the server checked when it was started with it
 
+    def impatient(self) -> "ServerModel":
+        """The same model, asked with few retries: for a try, after which one can do without."""
+        settings = replace(self.settings, retries=min(1, self.settings.retries), timeout=min(60, self.settings.timeout))
+        return ServerModel(self.address, self.model, settings, self.cache, self.weights.removeprefix(self.name))
+
+    def count(self, texts):
+        """By letters, of which the server tells for some texts how many make a token."""
+        from openai import OpenAIError
+
+        some = texts[:COUNTED]
+        try:
+            return sum(map(self._read, some)) / sum(map(len, some)) * sum(map(len, texts)) / len(texts)
+        except (OpenAIError, *MALFORMED):
+            return None
+
+    def _read(self, text: str) -> int:
+        one = dict(model=self.model, max_tokens=1, temperature=0.0, top_p=1.0, seed=0)
+        if text.startswith(USER):
+            return self._client.chat.completions.create(messages=_turn(text), **one).usage.prompt_tokens
+        return self._client.completions.create(prompt=text, **one).usage.prompt_tokens
+
+    def memory(self, length, new):
+        weights, why = self._weights_told()
+        if not weights:
+            return "memory is the server's, which does not tell its model's size"
+        return f"memory is the server's: {size_told(weights)} of weights ({why}) and its cache"
+
+    def _weights_told(self) -> tuple[float, str]:
+        """Bytes of the model's weights and how that is known: from the server (llama.cpp), or from the model's name."""
+        from openai import OpenAIError
+
+        try:
+            told = {m.id: m.model_dump() for m in self._client.with_options(max_retries=1, timeout=20).models.list()}
+            own = told.get(self.model, {})
+        except (OpenAIError, *MALFORMED):
+            own = {}
+        if isinstance(size := (own.get("meta") or {}).get("size"), int):
+            return size, "as it says"
+        return size_by_name(str(own.get("root") or "")) or size_by_name(self.model) or (0, "")
+
     # --- the verbs
 
     def _generate(self, prompts, max_new_tokens, temperature, top_p, seed):
@@ -172,9 +213,13 @@ class ServerModel(LanguageModel):
                 yield sound
         if len(silent) == len(prompts):
             told = list(self._next_tokens(prompts[0]))
+            mend = "set RALLREC_TOP higher, or take a model that spells them in one token"
+            bare = {option.lstrip() for option in options} & {*told}
+            if bare and not any(re.match(r" \S", token) for token in told):  # SentencePiece, decoded one by one
+                mend = "the server leaves out the blank that a token begins with; take a later vLLM"
             raise InputError(
                 f"{self.name}: no answer holds one of {list(options)} among its {self.settings.top} likeliest tokens "
-                f"({told[:3]} …); set RALLREC_TOP higher, or take a model that spells them in one token"
+                f"({told[:3]} …); {mend}"
             )
         if silent:
             yield silent

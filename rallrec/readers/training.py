@@ -8,6 +8,7 @@ import atexit
 import json
 import math
 import os
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
@@ -21,9 +22,9 @@ from ..infra.early_stopping import EarlyStopping
 from ..infra.errors import InputError
 from ..infra.progress import Progress
 from ..infra.reproducible import reproducible
-from ..llm.local import LocalModel, open_model
+from ..llm.local import LocalModel, logits_at, open_model
 
-LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")  # all, as most name them
 WAITS = timedelta(days=1)  # of a launch's other processes, while the first waits for another launch to train
 
 
@@ -70,8 +71,24 @@ def _label_losses(model, padded: torch.Tensor, places: list[list[int]]) -> torch
     """Cross entropy of every label's token given what stands before it, [n_labels]."""
     row = torch.tensor([r for r, p in enumerate(places) for _ in p])
     column = torch.tensor([i for p in places for i in p])
-    hidden = model.base_model(padded, use_cache=False)[0][row, column - 1]  # [n_labels, d]
-    return F.cross_entropy(model.get_output_embeddings()(hidden).float(), padded[row, column], reduction="none")
+    logits = logits_at(model, padded, row, column - 1)  # [n_labels, vocabulary]
+    return F.cross_entropy(logits.float(), padded[row, column], reduction="none")
+
+
+def _layers(name: str, model, s: AdapterSettings) -> dict:
+    """Which layers get LoRA weights, as peft's settings: of a model that sees images, too, those that read texts.
+
+    Raises:
+        InputError: named layers that the model does not have.
+    """
+    place = {part: place for place, part in model.named_modules()}[model.get_decoder()]
+    within = [full for full, _ in model.named_modules() if full.startswith(f"{place}.")]
+    lacking = [module for module in s.modules if not any(full.endswith(f".{module}") for full in within)]
+    if lacking and s.modules != LINEAR:
+        raise InputError(f"{name} has no layers {', '.join(lacking)}; name others (modules)")
+    targets = "all-linear" if lacking else list(s.modules)  # it has them under other names, or joined (Phi, GPT-2)
+    texts_alone = {} if place == model.base_model_prefix else {"exclude_modules": rf"(?!{re.escape(place)}\.).*"}
+    return {"target_modules": targets} | texts_alone
 
 
 class Processes:
@@ -170,11 +187,11 @@ class Training:
         self.reader = open_model(llm.name, None, str(processes.device(llm.device)), llm.format, llm.cache)
         self.model = self.reader.model
         with reproducible(s.seed):
-            config = LoraConfig(r=s.r, lora_alpha=s.alpha, lora_dropout=s.dropout, target_modules=list(s.modules))
+            config = LoraConfig(r=s.r, lora_alpha=s.alpha, lora_dropout=s.dropout, **_layers(llm.name, self.model, s))
             try:
                 self.peft_model = get_peft_model(self.model, config)
-            except ValueError as e:  # an architecture that names its layers otherwise
-                raise InputError(f"{llm.name} has no layers {', '.join(s.modules)}; name others (modules)") from e
+            except ValueError as e:  # a layer of a kind that takes none
+                raise InputError(f"{llm.name} can't be fine-tuned here: {str(e).splitlines()[0]}") from e
         self.weights = [w for w in self.model.parameters() if w.requires_grad]
         self.optimizer = torch.optim.AdamW(self.weights, lr=s.learning_rate, weight_decay=0.0)
         self.curve, self.stopping = Curve(), EarlyStopping(s.patience)

@@ -1,4 +1,4 @@
-"""What a run will do and how long it takes here: counted in the cache, timed for a few seconds on this machine."""
+"""What a run will do and how long it takes here: counted in the cache, timed for a few seconds."""
 
 import shutil
 import time
@@ -12,11 +12,13 @@ import torch
 from ..data.loading import DATASETS, is_local, missing_files
 from ..data.split import Split, split
 from ..extensions import load_extra, rows
+from ..infra.errors import InputError
 from ..infra.files import ROOT, fresh
 from ..infra.progress import duration
-from ..llm.base import LanguageModel
+from ..llm.base import LanguageModel, size_by_name, size_told
 from ..llm.local import LocalModel
 from ..llm.opening import language_model
+from ..llm.server import ServerModel
 from ..llm.weights import PACKAGED, fingerprint, is_hub_id
 from ..pipeline import Choice, Study
 from ..profiles import profile
@@ -39,50 +41,76 @@ TRIED = 16  # texts that are timed
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What a text costs an LLM.
+
+    Attributes:
+        seconds: None where that can't be told, as of a server that does not offer what it is asked for.
+        read, written: tokens; ``read`` is None where that can't be told.
+    """
+
+    seconds: float | None
+    read: float | None
+    written: int = 0
+
+
+@dataclass(frozen=True)
 class Work:
     """A part of a run.
 
     Attributes:
         what: in words, with how many. seconds: that it takes here; None if that is not known.
+        llm: name of the LLM that does it. n: texts. cost: of one of them; None if that is not known.
     """
 
     what: str
     seconds: float | None
+    llm: str = ""
+    n: int = 0
+    cost: Cost | None = None
 
 
 class Timed:
-    """Seconds that an LLM on this machine takes for a text of each kind, measured when first asked for."""
+    """What an LLM takes for a text of each kind, measured when first asked for.
+
+    A server is asked as many texts as it may have in flight: what it takes for one alone says little.
+    """
 
     def __init__(self, llm: LanguageModel, divided: Split, k: int):
-        self.llm, self.split, self.k = llm, divided, k
+        self.llm, self.split, self.k, self.n = llm, divided, k, TRIED
+        if isinstance(llm, ServerModel):
+            self.llm, self.n = llm.impatient(), max(TRIED, llm.settings.in_flight)
 
     @cached_property
-    def description(self) -> float:
-        prompts = [description_prompt(row, self.split.data, self.llm) for _, row in self._items.iterrows()]
+    def description(self) -> Cost:
+        rows = self.split.data.items.iloc[: self.n].iterrows()
+        prompts = [description_prompt(row, self.split.data, self.llm) for _, row in rows]
         settings = dict(max_new_tokens=TRIED, temperature=0.0, top_p=1.0, seed=0)
-        return _seconds(lambda: self.llm._generate(prompts, **settings), prompts) * MAX_NEW_TOKENS / TRIED
+        cost = self._cost(lambda: self.llm._generate(prompts, **settings), prompts)
+        seconds = cost.seconds and cost.seconds * MAX_NEW_TOKENS / TRIED
+        return Cost(seconds, cost.read, MAX_NEW_TOKENS)
 
     @cached_property
-    def embedding(self) -> float:
-        texts = [" ".join([text] * 5) for text in plain(self.split.data)[:TRIED]]  # about as long as a description
-        return _seconds(lambda: self.llm._embed(texts), texts)
+    def embedding(self) -> Cost:
+        texts = [" ".join([text] * 5) for text in plain(self.split.data)[: self.n]]  # about as long as a description
+        return self._cost(lambda: self.llm._embed(texts), texts)
 
     @cached_property
-    def answer(self) -> float:
-        some = self.split.valid.take(np.arange(min(TRIED, len(self.split.valid))))
+    def answer(self) -> Cost:
+        some = self.split.valid.take(np.arange(min(self.n, len(self.split.valid))))
         asked = build(select(some, "recent", k=self.k), "labelled", self.llm)
-        return _seconds(lambda: self.llm._choose(asked.texts, list(asked.options)), asked.texts)
+        return self._cost(lambda: self.llm._choose(asked.texts, list(asked.options)), asked.texts)
 
-    @property
-    def _items(self):
-        return self.split.data.items.iloc[:TRIED]
-
-
-def _seconds(ask: Callable, texts: list[str]) -> float:
-    began = time.monotonic()
-    for _ in ask():
-        pass
-    return (time.monotonic() - began) / len(texts)
+    def _cost(self, ask: Callable, texts: list[str]) -> Cost:
+        began, seconds = time.monotonic(), None
+        try:
+            for _ in ask():
+                pass
+            seconds = (time.monotonic() - began) / len(texts)
+        except InputError:
+            if not isinstance(self.llm, ServerModel):
+                raise
+        return Cost(seconds, self.llm.count(texts))
 
 
 _opened = cache(language_model)  # the same for all data sets
@@ -158,14 +186,18 @@ class DataSetPlan:
         return _open(self.of.reader) if self.of.reader else self.llm
 
     @property
+    def llms(self) -> dict[str, LanguageModel | None]:
+        """The LLM and the reader by their names, as `llm` and `reader` have them."""
+        return {self.of.llm: self.llm} | ({self.of.reader: self.reader} if self.of.reader else {})
+
+    @property
     def to_fetch(self) -> list[str]:
         """Names of the LLMs that are not on this machine."""
-        llms = {self.of.llm: self.llm} | ({self.of.reader: self.reader} if self.of.reader else {})
-        return [name for name, llm in llms.items() if llm is None or not llm.at_hand]
+        return [name for name, llm in self.llms.items() if llm is None or not llm.at_hand]
 
     @cached_property
     def timed(self) -> Timed | None:
-        """Of the LLM; None where that would take a download, or a server would have to answer for it."""
+        """Of the LLM; None where that would take a download, or of a backend of the user's own."""
         return self._timed(self.llm)
 
     @cached_property
@@ -173,7 +205,7 @@ class DataSetPlan:
         return self._timed(self.reader) if self.of.reader else self.timed
 
     def _timed(self, llm: LanguageModel | None) -> Timed | None:
-        here = isinstance(llm, LocalModel) and llm.at_hand
+        here = isinstance(llm, LocalModel | ServerModel) and llm.at_hand
         return Timed(llm, self.split, self.size.llm_k) if here else None
 
     def work(self, notebook: str) -> list[Work]:
@@ -208,10 +240,10 @@ class DataSetPlan:
         return float(np.interp(np.log(n), np.log(ratings), seconds)) * max(1.0, n / ratings[-1])
 
     def _of_the_llm(self, what: str, n: int, kind: str) -> Work | None:
-        return _work_of(self.timed, what, n, kind)
+        return _work_of(self.of.llm, self.timed, what, n, kind)
 
     def _of_the_reader(self, what: str, n: int, kind: str, times: float = 1) -> Work | None:
-        return _work_of(self.timed_reader, what, n, kind, times)
+        return _work_of(self.of.reader or self.of.llm, self.timed_reader, what, n, kind, times)
 
     def _missing(self, verb: str, texts: list[str], **settings) -> int:
         distinct = list(dict.fromkeys(texts))
@@ -242,9 +274,23 @@ class DataSetPlan:
     def _adapters(self, _) -> Work | None:
         """The training of adapters, as so many passes over prompts."""
         s, study = self.size.adapter, self.study
+        if isinstance(self.reader, ServerModel):
+            return None  # it trains none: see `lacking`
         n = sum(not (study and (study.adapter_at_hand(t) or study.known_adapter(t))) for t in self.size.tunings)
         cost = PASSES * s["k"] / self.size.llm_k
         return self._of_the_reader("prompts to train an adapter on", n * s["sequences"], "answer", cost)
+
+    @property
+    def lacking(self) -> str:
+        """Why the server of the reader can't be asked with its adapters, if it can't; a run would stop there."""
+        if not isinstance(self.reader, ServerModel) or not {*NOTEBOOKS[4:]} & self.stale.keys() or not self.study:
+            return ""
+        try:
+            for tuning in self.size.tunings:
+                self.reader.adapted(self.study.adapter_of(tuning).folder)
+        except InputError as e:
+            return str(e)
+        return ""
 
     def _answers(self, notebook: str) -> Work | None:
         """Prompts of which the reader says Yes or No: those of the last run that the cache lacks, else all."""
@@ -292,11 +338,13 @@ class DataSetPlan:
         return self._of_the_llm("answers with reasons", n, "description")
 
 
-def _work_of(timed: Timed | None, what: str, n: int, kind: str, times: float = 1) -> Work | None:
+def _work_of(llm: str, timed: Timed | None, what: str, n: int, kind: str, times: float = 1) -> Work | None:
     """``n`` texts of a kind that `Timed` knows; None if there are none."""
     if not n:
         return None
-    return Work(f"{n:,} {what}", getattr(timed, kind) * n * times if timed else None)
+    cost = getattr(timed, kind) if timed else None
+    seconds = cost.seconds * n * times if cost and cost.seconds is not None else None
+    return Work(f"{n:,} {what}", seconds, llm, n, cost)
 
 
 def _ratings(name: str) -> int:
@@ -321,12 +369,14 @@ def plan(of: list[Parameters], named: bool = True) -> str:
             parts.setdefault(parameters.of(notebook), []).append(notebook)
     plans = [DataSetPlan(*part) for part in parts.items()]
     left_out = [] if named else [f"  {name}: {mend}" for name, mend in missing_files().items()]
-    said = [_work(plans)]
+    todo = [(plan, notebook, plan.work(notebook)) for plan in plans for notebook in plan.stale]
+    said = [_work(plans, todo), *_llms(todo)]
     fetching = [plan for plan in plans if plan.stale and plan.now and plan.to_fetch]
     for name in dict.fromkeys(name for plan in fetching for name in plan.to_fetch):
         said.append(f"The LLM {name} is not here yet: it is fetched first.")
     if any(plan.is_published for plan in fetching):
         said.append("Where that can't be done, the published answers are used, and none of them is asked anew.")
+    said += [f"Notebooks 05 and 06 will stop: {why}" for why in dict.fromkeys(p.lacking for p in plans) if why]
     if of[0].profile == "full":
         said.append(_gpu())
     if left_out:
@@ -334,21 +384,20 @@ def plan(of: list[Parameters], named: bool = True) -> str:
     return "\n".join(said)
 
 
-def _work(plans: list[DataSetPlan]) -> str:
-    stale = [(plan, notebook, plan.work(notebook)) for plan in plans for notebook in plan.stale]
-    if not stale:
+def _work(plans: list[DataSetPlan], todo: list[tuple[DataSetPlan, str, list[Work]]]) -> str:
+    if not todo:
         return "Nothing to run: nothing that the results depend on has changed."
     of = plans[-1].of
-    width = max(len(f"{plan.place}/{notebook}") for plan, notebook, _ in stale)
+    width = max(len(f"{plan.place}/{notebook}") for plan, notebook, _ in todo)
     readers = dict.fromkeys(plan.of.shown().get(plan.of.reader, plan.of.reader) for plan in plans if plan.of.reader)
     read_by = f" and the reader{'s' * (len(readers) > 1)} {', '.join(readers)}" if readers else ""
     lines = [f"To run, with the LLM {of.shown().get(of.llm, of.llm)}{read_by} and the profile {of.profile}:"]
-    for plan, notebook, parts in stale:
+    for plan, notebook, parts in todo:
         seconds = [part.seconds for part in parts]
         asked = ", ".join(part.what for part in parts if part.what)
         why = plan.stale[notebook] + (f"; LLM: {asked}" if asked else "")
         lines.append(f"  {plan.place + '/' + notebook:<{width}}  {_told(seconds):>10}  {why}")
-    everything = [part.seconds for *_, parts in stale for part in parts]
+    everything = [part.seconds for *_, parts in todo for part in parts]
     free = shutil.disk_usage(ROOT).free / 2**30
     room = f"{DISK_GIB} GiB of disk ({free:.0f} GiB free)"
     if {of.llm, *(plan.of.reader or of.llm for plan in plans)} <= PACKAGED.keys():
@@ -358,8 +407,49 @@ def _work(plans: list[DataSetPlan]) -> str:
     time_said = f"about {_told(everything)} on this machine" if any(everything) else "how long is not known"
     lines.append(f"Together {time_said} (downloads not counted), {room}.")
     if None in everything:
-        lines.append("A ? is what nobody has timed: trainings of another profile than quick, the answers of a server.")
+        lines.append("A ? is what nobody has timed: trainings of another profile than quick, an LLM that is not here.")
     return "\n".join(lines)
+
+
+def _llms(todo: list[tuple[DataSetPlan, str, list[Work]]]) -> list[str]:
+    """What is asked of each LLM, and what that takes, a line each: texts, tokens, seconds, memory."""
+    asked: dict[str, list[Work]] = {}
+    opened, shown = {}, {}
+    for plan, _, parts in todo:
+        opened, shown = opened | plan.llms, shown | plan.of.shown()
+        for part in parts:
+            if part.n:
+                asked.setdefault(part.llm, []).append(part)
+    lines = [f"  {shown.get(name, name)}: {_asked(parts, name, opened[name])}" for name, parts in asked.items()]
+    return ["Of the LLMs:", *lines] if lines else []
+
+
+def _asked(parts: list[Work], name: str, llm: LanguageModel | None) -> str:
+    """Texts, tokens, seconds and memory of an LLM; what is not known is said, or a question mark."""
+    said = [f"{sum(part.n for part in parts):,} texts"]
+    costs = [(part.n, part.cost) for part in parts if part.cost and part.cost.read is not None]
+    if costs:
+        more = " + ?" if len(costs) < len(parts) else ""
+        said.append(f"about {_count(sum(n * cost.read for n, cost in costs))}{more} tokens read")
+    else:
+        said.append("how many tokens is not known")
+    if written := sum(n * cost.written for n, cost in costs):
+        said.append(f"at most {_count(written)} written")
+    seconds = [part.seconds for part in parts]
+    said.append(f"about {_told(seconds)}" if any(seconds) else "how long is not known")
+    if llm is not None and llm.at_hand:
+        length, new = (max((getattr(cost, of) for _, cost in costs), default=0) for of in ("read", "written"))
+        memory = llm.memory(max(1, round(length)), new)
+    elif found := size_by_name(name):
+        memory = f"{size_told(found[0])} of weights ({found[1]}), and a cache"
+    else:
+        memory = "what memory it takes is not known"
+    return f"{', '.join(said)}; {memory}"
+
+
+def _count(n: float) -> str:
+    """A number to the precision that an estimate has."""
+    return f"{n / 1e6:,.1f} million" if n >= 1e6 else f"{round(n, -2):,.0f}" if n >= 1000 else f"{n:.0f}"
 
 
 def _told(seconds: list[float | None]) -> str:
