@@ -13,6 +13,7 @@ from .bookcrossing import BX, bookcrossing, bookcrossing_explicit
 from .dataset import Dataset
 from .generated import tiny
 from .movielens import ML1M, ML100K_FILES, ml_1m, ml_100k
+from .movielens_csv import ML25M, ML32M, ml_25m, ml_32m
 from .own import own_data
 from .own_files import ITEMS, RATINGS, is_own
 from .raw import find, is_here
@@ -20,6 +21,8 @@ from .raw import find, is_here
 LOADERS: dict[str, Callable[..., Dataset]] = {
     "ml-100k": ml_100k,
     "ml-1m": ml_1m,
+    "ml-25m": ml_25m,
+    "ml-32m": ml_32m,
     "bookcrossing": bookcrossing,
     "bookcrossing-explicit": bookcrossing_explicit,
     "amazon-movies": amazon_movies,
@@ -28,7 +31,14 @@ LOADERS: dict[str, Callable[..., Dataset]] = {
 
 DATASETS = ("ml-100k", "ml-1m", "bookcrossing", "amazon-movies")  # the paper's, and a smaller one that is always here
 
-ARCHIVES = {"ml-1m": (ML1M,), "bookcrossing": (BX,), "bookcrossing-explicit": (BX,), "amazon-movies": (REVIEWS, META)}
+ARCHIVES = {
+    "ml-1m": (ML1M,),
+    "ml-25m": (ML25M,),
+    "ml-32m": (ML32M,),
+    "bookcrossing": (BX,),
+    "bookcrossing-explicit": (BX,),
+    "amazon-movies": (REVIEWS, META),
+}
 
 
 def load(name: str, **options) -> Dataset:
