@@ -3,9 +3,9 @@
     python tests/large.py FOLDER               32 million ratings by 200,948 users of 87,585 films
     python tests/large.py FOLDER 1000000       as many, by users and of films in proportion
 
-The archive is written into FOLDER once, in the official layout: CSV files, users in order of their ids, films
-of each too. Then the package's own steps run on it, and of each is printed what it took: seconds, the most memory that the
-process had until then, and both by rating. Similarity is by genres and year, so no LLM and no training takes part.
+The archive is written into FOLDER once, in the official layout: CSV files, in order of users and films. Then the
+package's own steps run on it, and of each is printed what it took: seconds, the most memory that the process had until
+then, and both by rating. Similarity is by genres and year, so no LLM and no training takes part.
 """
 
 import os
