@@ -67,9 +67,11 @@ def once(table: pd.DataFrame, column: str, what: str) -> tuple[pd.DataFrame, lis
     return table[~again], [f"{again.sum():,} {what} are listed again: the first row stays."] if again.any() else []
 
 
-def rated_between(ratings: pd.DataFrame, column: str, least: int, most: float = np.inf) -> pd.DataFrame:
+def rated_between(ratings: pd.DataFrame, column: str, least: int, most: int | None = None) -> pd.DataFrame:
     """The ratings whose user, or item (``column``), has at least ``least`` and at most ``most`` of them."""
-    return ratings[ratings[column].map(ratings[column].value_counts()).between(least, most)]
+    code, _ = pd.factorize(ratings[column])
+    n = np.bincount(code)
+    return ratings[((n >= least) & (n <= (np.inf if most is None else most)))[code]]
 
 
 def enough(name: str, ratings: pd.DataFrame, what: str) -> pd.DataFrame:
@@ -88,9 +90,14 @@ def enough(name: str, ratings: pd.DataFrame, what: str) -> pd.DataFrame:
     return ratings
 
 
-def limits(what: str, value: tuple[int, int]) -> tuple[int, int]:
-    """A fewest and a most as whole numbers; `InputError` if they aren't, or if nothing can lie between them."""
+def limits(what: str, value: tuple[int, int | None]) -> tuple[int, int | None]:
+    """A fewest and a most as whole numbers; None for the most is no bound.
+
+    Raises:
+        InputError: they aren't, or nothing can lie between them.
+    """
     if not isinstance(value, list | tuple) or len(value) != 2:
-        raise InputError(f"{what} is {value!r}; it must be two whole numbers, the fewest and the most")
-    least = at_least(f"{what}[0]", value[0], 0)
-    return least, at_least(f"{what}[1]", value[1], max(least, 1))
+        said = "it must be two whole numbers, the fewest and the most (None: any number)"
+        raise InputError(f"{what} is {value!r}; {said}")
+    least, most = at_least(f"{what}[0]", value[0], 0), value[1]
+    return least, most if most is None else at_least(f"{what}[1]", most, max(least, 1))
