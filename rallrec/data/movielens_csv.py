@@ -42,12 +42,7 @@ BLOCK = 1 << 24  # bytes of ratings.csv that are looked at together
 LARGEST = 10**9  # ids are below it
 STARS = (0.5, 5)
 _WHOLE = re.compile(r"[0-9]{1,9}(\.0+)?")
-_FORMS = (
-    _WHOLE,
-    _WHOLE,
-    re.compile(r"[0-9]{1,9}(\.[0-9]*)?"),
-    re.compile(r"[0-9]{1,15}(\.0+)?"),
-)  # of a rating's fields
+_FORMS = (_WHOLE, _WHOLE, re.compile(r"[0-9]{1,9}(\.[0-9]*)?"), re.compile(r"[0-9]{1,15}(\.0+)?"))  # of `COLUMNS`
 NO_GENRES = "(no genres listed)"
 
 
@@ -65,7 +60,7 @@ def _movielens(archive: Archive, like_above: float) -> Dataset:
     name, files = archive.dataset, member_files(archive)
     items, notes = _films(files["movies.csv"])
     ratings, more = _ratings(files["ratings.csv"], pd.Index(items["item_id"]))
-    if len(ratings) < N_RATINGS[name]:
+    if len(ratings) != N_RATINGS[name]:  # another MovieLens, or one that lost its end
         more.append(f"ratings.csv gives {len(ratings):,} ratings; that of GroupLens, {N_RATINGS[name]:,}.")
     ratings, n_again = latest(ratings)
     if n_again:
