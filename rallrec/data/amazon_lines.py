@@ -77,7 +77,7 @@ def read_items(path: Path, n_categories: int | None) -> tuple[pd.DataFrame, list
         notes.append(f"{n_nested:,} lines of {path.name} list several category lists: the first is used.")
     if n_repeated:
         notes.append(f"{n_repeated:,} lines of {path.name} describe an item again: the first stays.")
-    columns = dict(zip(("title", "category", "store"), zip(*rows.values(), strict=True), strict=True))
+    columns = {name: [row[n] for row in rows.values()] for n, name in enumerate(("title", "category", "store"))}
     return pd.DataFrame({"item_id": list(rows)} | columns), notes
 
 
