@@ -33,10 +33,16 @@ work=$(mktemp -d "${SCRATCH:-${TMPDIR:-/tmp}}/rallrec-XXXXXX")
 
 # The cache is an SQLite file, whose locks hold on one machine and not on a network's disk. So each job has a data
 # folder on its node, and copies it to where all see it, also when it is stopped: the same job goes on from there.
+# What is noted of files in the data folder (made/) is noted there as if they lay in the checkout's, where they will.
+renamed() {
+    if [ -d "$work/made" ]; then find "$work/made" -name '*.json' -exec sed -i "s|\"$1/|\"$2/|g" {} +; fi
+}
 mkdir -p "$job"
 cp -R "$job/." "$work/"
+renamed "$PWD/data" "$work"
 keep() {
     rm -rf "$work/locks" "$work/raw" "$work/models"
+    renamed "$work" "$PWD/data"
     cp -R "$work/." "$job/" && rm -rf "$work"
 }
 trap keep EXIT

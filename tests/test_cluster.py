@@ -95,7 +95,11 @@ print(n, "found")
 
 
 def test_a_job_that_is_stopped_leaves_what_it_has(job, tmp_path):
-    slow = program(tmp_path / "slow", '#!/bin/sh\necho answer > "$RALLREC_DATA/cache.sqlite"\nexec sleep 60\n')
+    notes = """mkdir -p "$RALLREC_DATA/made/tiny"
+echo '{"'"$RALLREC_DATA"'/adapters/a": "1", "/elsewhere": "2"}' > "$RALLREC_DATA/made/tiny/05.json"
+echo answer > "$RALLREC_DATA/cache.sqlite"
+"""
+    slow = program(tmp_path / "slow", f"#!/bin/sh\n{notes}exec sleep 60\n")
     stopped = job(0, DATASETS="tiny", SEEDS="0", PYTHON=slow)
     written = tmp_path / "node"
     while not list(written.glob("*/cache.sqlite")):
@@ -105,6 +109,12 @@ def test_a_job_that_is_stopped_leaves_what_it_has(job, tmp_path):
     assert stopped.wait(timeout=20) == 143
     assert (tmp_path / "jobs" / "tiny-seed0" / "cache.sqlite").read_text() == "answer\n"
     assert not list(written.iterdir())
+    made = tmp_path / "jobs" / "tiny-seed0" / "made" / "tiny" / "05.json"
+    noted = made.read_text()
+    assert noted == f'{{"{ROOT}/data/adapters/a": "1", "/elsewhere": "2"}}\n'  # where it will lie
+    reading = program(tmp_path / "reading", '#!/bin/sh\ngrep -c "$RALLREC_DATA/adapters/a" "$RALLREC_DATA"/made/*/*\n')
+    assert job(0, DATASETS="tiny", SEEDS="0", PYTHON=reading).communicate()[0] == "1\n"
+    assert made.read_text() == noted
 
 
 def test_a_network_disk_is_told_where_it_bites(tmp_path, monkeypatch, capsys):
