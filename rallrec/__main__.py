@@ -193,9 +193,15 @@ def _several(readers: str) -> list[str]:
 
 
 def _plan(args) -> None:
+    from .infra.files import data_dir, network_disk
     from .runs.plan import plan
 
     print(plan(_parameters(args), named=bool(args.datasets)))
+    if kind := network_disk(data_dir()):
+        print(
+            f"The data folder {data_dir()} is on a network's disk ({kind}): its cache is for one machine. Of several, "
+            f"give each RALLREC_DATA on its own disk; `rallrec take` joins the caches (docs/cluster.md)."
+        )
 
 
 def _all(args) -> None:

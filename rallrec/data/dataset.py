@@ -98,12 +98,14 @@ class Dataset:
     @cached_property
     def by_time(self) -> np.ndarray:
         """int64 [n_ratings]: positions of the ratings ordered by (time, user, place in the user's history)."""
-        return np.lexsort((np.arange(self.n_ratings), self.time))
+        return np.argsort(self.time, kind="stable")
 
     @cached_property
     def rank(self) -> np.ndarray:
         """int64 [n_ratings]: each rating's place in `by_time`."""
-        return np.argsort(self.by_time)
+        place = np.empty(self.n_ratings, np.int64)
+        place[self.by_time] = np.arange(self.n_ratings)
+        return place
 
     @cached_property
     def hash(self) -> str:
@@ -167,28 +169,45 @@ def build(name: str, ratings: pd.DataFrame, items: pd.DataFrame, users: pd.DataF
         row = int(np.flatnonzero(~((rating >= low) & (rating <= high)))[0])
         raise InputError(f"{_line(name, ratings, row)}: rating {rating[row]:g} is off the scale {low:g} to {high:g}")
     time = _places(**codes) if not settings.get("timed", True) else ratings["time"].to_numpy(np.int64)
-    ties = [ratings["microsecond"]] if settings.get("timed", True) and "microsecond" in ratings else []
-    order = np.lexsort((codes["item_id"], *ties, time, codes["user_id"]))
-    settings["notes"] = (*settings.get("notes", ()), *_notes(codes["user_id"], [time, *ties], rating > above, order))
-    data = Dataset(
-        name, items, users, codes["user_id"][order], codes["item_id"][order], rating[order], time[order], **settings
-    )
-    pair = np.sort(data.user.astype(np.int64) * data.n_items + data.item)
-    if (pair[1:] == pair[:-1]).any():
-        user, item = divmod(int(pair[1:][pair[1:] == pair[:-1]][0]), data.n_items)
+    ties = [ratings["microsecond"].to_numpy()] if settings.get("timed", True) and "microsecond" in ratings else []
+    order = _order(codes["user_id"], codes["item_id"], [time, *ties])
+    user, item, rating, *times = (x[order] for x in (codes["user_id"], codes["item_id"], rating, time, *ties))
+    settings["notes"] = (*settings.get("notes", ()), *_notes(user, times, rating > above))
+    data = Dataset(name, items, users, user, item, rating, times[0], **settings)
+    pair = user.astype(np.int64) * data.n_items + item
+    pair.sort()
+    if (again := pair[1:] == pair[:-1]).any():
+        user, item = divmod(int(pair[1:][again][0]), data.n_items)
         raise InputError(
             f"{name}: user {users.user_id[user]} rated item {items.item_id[item]} more than once; keep one rating"
         )
     return data
 
 
-def _notes(user: np.ndarray, times: list[np.ndarray], liked: np.ndarray, order: np.ndarray) -> list[str]:
-    """What to know of ratings: that their order is in part arbitrary, or that all or none are likes."""
+def _order(user: np.ndarray, item: np.ndarray, times: list[np.ndarray]) -> np.ndarray:
+    """Places of the ratings ordered by user, then each of ``times``, then item, int64 [n_ratings].
+
+    Files are mostly in order of users and items. One stable sort of such ratings, by one number each, takes a tenth of
+    what sorting them three times does.
+    """
+    in_order = (user[1:] > user[:-1]) | ((user[1:] == user[:-1]) & (item[1:] >= item[:-1]))
+    if len(user) and len(times) == 1 and in_order.all():
+        first = int(times[0].min())
+        span = int(times[0].max()) - first + 1
+        if span * (int(user[-1]) + 1) < 2**63:
+            return np.argsort(user.astype(np.int64) * span + (times[0] - first), kind="stable")
+    return np.lexsort((item, *times[::-1], user))
+
+
+def _notes(user: np.ndarray, times: list[np.ndarray], liked: np.ndarray) -> list[str]:
+    """What to know of ratings in their order: that it is in part arbitrary, or that all or none are likes."""
     notes = []
-    neighbours = user[order][1:] == user[order][:-1]
-    same = neighbours & np.all([np.diff(np.asarray(part)[order]) == 0 for part in times], axis=0)
+    neighbours = user[1:] == user[:-1]
+    same = neighbours.copy()
+    for part in times:
+        same &= part[1:] == part[:-1]
     if same.sum() > TIES * neighbours.sum():
-        days = " (times are whole days)" if not (np.asarray(times[0]) % 86_400).any() else ""
+        days = " (times are whole days)" if not (times[0] % 86_400).any() else ""
         notes.append(
             f"{percent(same[neighbours])} of neighbouring ratings of a user have the same time{days}; "
             f"they are ordered by item id, which is arbitrary."

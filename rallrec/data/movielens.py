@@ -204,12 +204,17 @@ def _films(where: str, content: bytes) -> tuple[pd.DataFrame, list[str]]:
         elif not (title := one_line(fields[1])):
             left_out.add(number, "the title is empty")
         else:
-            dated = re.fullmatch(r"(.*\S)\s*\((\d{4})\)", title)
-            title, year = dated.groups() if dated else (title, "")
-            rows.append((int(film), article_first(title), year, one_line(fields[2]).replace("|", ", ")))
-    notes += left_out.notes(len(rows) + len(left_out.rows))
+            rows.append((int(film), *titled(title), one_line(fields[2]).replace("|", ", ")))
+    notes += left_out.notes(len(rows) + len(left_out))
     table, more = once(pd.DataFrame(rows, columns=["item_id", "title", "year", "genres"]), "item_id", "films")
     return table, [*notes, *more]
+
+
+def titled(title: str) -> tuple[str, str]:
+    """A film's title with its article first, and the year that MovieLens writes after it, empty where it has none."""
+    dated = re.fullmatch(r"(.*\S)\s*\((\d{4})\)", title)
+    title, year = dated.groups() if dated else (title, "")
+    return article_first(title), year
 
 
 def _viewers(where: str, content: bytes) -> tuple[pd.DataFrame, list[str]]:
@@ -224,7 +229,7 @@ def _viewers(where: str, content: bytes) -> tuple[pd.DataFrame, list[str]]:
             left_out.add(number, f"gender, age or occupation unknown: {line[:60]!r}")
         else:
             rows.append((int(user), AGES[profile[1]], GENDERS[profile[0]], jobs[profile[2]]))
-    notes = left_out.notes(len(rows) + len(left_out.rows))
+    notes = left_out.notes(len(rows) + len(left_out))
     table, more = once(pd.DataFrame(rows, columns=["user_id", "age", "gender", "occupation"]), "user_id", "users")
     return table.set_index("user_id"), [*notes, *more]
 

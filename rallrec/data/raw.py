@@ -3,7 +3,6 @@
 import codecs
 import gzip
 import hashlib
-import io
 import os
 import re
 import struct
@@ -11,9 +10,9 @@ import urllib.error
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,6 +24,7 @@ from ..infra.progress import Progress
 
 BLOCK = 1 << 20
 DAMAGED = (zipfile.BadZipFile, EOFError, zlib.error, gzip.BadGzipFile, NotImplementedError)
+BROKEN_ZIP = (*DAMAGED, RuntimeError, ValueError, KeyError, struct.error)  # what a flipped bit can make of a zip
 
 
 @dataclass(frozen=True)
@@ -82,37 +82,98 @@ def _zips(archive: Archive) -> list[Path]:
     return [p for p in files if p.suffix.lower() == ".zip" and p.is_file()]
 
 
+@dataclass(frozen=True)
+class Member:
+    """One needed file of an archive: it lies loose, or is packed.
+
+    Attributes:
+        where: it comes from, for messages. mend: what to do if it is damaged.
+        path: of the file on the disk. packed: names within zip archives, the outermost first; none of a loose file.
+    """
+
+    where: str
+    mend: str
+    path: Path
+    packed: tuple[str, ...] = ()
+
+    def blocks(self, size: int = -1) -> Iterator[bytes]:
+        """Its bytes, ``size`` at a time; unpacked as they are asked for, and nothing is written to disk.
+
+        Raises:
+            InputError: it is truncated or altered; a packed one's checksum is compared when its end is reached.
+        """
+        try:
+            with ExitStack() as stack:
+                f = stack.enter_context(open(self.path, "rb"))
+                for name in self.packed:
+                    f = stack.enter_context(stack.enter_context(zipfile.ZipFile(f)).open(name))
+                while block := f.read(size):
+                    yield block
+        except (*BROKEN_ZIP, OSError) as e:
+            if self.packed:
+                raise InputError(_altered(self.path, e, self.mend)) from e
+            raise InputError(f"{self.path} can't be read ({getattr(e, 'strerror', e)})") from e
+
+    def read(self) -> bytes:
+        """All of it."""
+        return b"".join(self.blocks())
+
+
 def members(archive: Archive) -> dict[str, tuple[str, bytes]]:
-    """Each needed member: where it comes from, for messages, and its bytes.
+    """Of each needed member where it comes from, for messages, and its bytes; see `member_files`."""
+    return {key: (member.where, member.read()) for key, member in member_files(archive).items()}
+
+
+def member_files(archive: Archive) -> dict[str, Member]:
+    """Each needed member, to be read in blocks.
 
     Taken from loose files, else from the archive or any zip archive in the data set's folder, else downloaded.
 
     Raises:
         InputError: a file is missing, truncated or altered.
     """
+    mend = f"fetch {archive.name} from {archive.url}"
     loose = {key: find(archive.dataset, names) for key, names in archive.members.items()}
     if all(loose.values()):
-        return {key: (str(path), _content(path)) for key, path in loose.items()}
+        return {key: Member(str(path), mend, path) for key, path in loose.items()}
     named = find(archive.dataset, (archive.name, *archive.names))
-    mend = f"fetch {archive.name} from {archive.url}"
     path = named or next(iter(_zips(archive)), None)
     if not path and (some := next(filter(None, loose.values()), None)):
         lacking = next(archive.members[key] for key in loose if not loose[key])
         raise InputError(f"{some.parent} holds {some.name} but no {' or '.join(lacking)}; place it there, or {mend}")
     path = path or download(archive)
-    content = _content(path)
-    _no_web_page(path, content[:100], mend)
+    _no_web_page(path, _head(path), mend)
     try:
-        return _unpacked(str(path), content, archive, mend)
+        with open(path, "rb") as f:
+            return _packed(f, (), Member(str(path), mend, path), archive)
     except InputError:
         raise
-    except (*DAMAGED, OSError, RuntimeError, ValueError, struct.error) as e:  # what a flipped bit can make of a zip
-        raise InputError(f"{path} is truncated or altered ({e}); delete it and run again, or {mend}") from e
+    except (*BROKEN_ZIP, OSError) as e:
+        raise InputError(_altered(path, e, mend)) from e
 
 
-def _unpacked(where: str, content: bytes, archive: Archive, mend: str) -> dict[str, tuple[str, bytes]]:
-    """The needed members of a zip archive, or of the one archive inside it."""
-    with zipfile.ZipFile(io.BytesIO(content)) as z:
+def whole_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in blocks that end where a line does; the last line may lack its end."""
+    rest = b""
+    for block in blocks:
+        lines, end, begun = block.rpartition(b"\n")
+        if end:
+            yield rest + lines + end
+            rest = begun
+        else:
+            rest += block
+    if rest:
+        yield rest
+
+
+def _packed(f: BinaryIO, within: tuple[str, ...], outer: Member, archive: Archive) -> dict[str, Member]:
+    """The needed members of a zip archive, or of the one archive inside it.
+
+    Args:
+        within: names of the archives that it is packed in. outer: itself.
+    """
+    where, mend = outer.where, outer.mend
+    with zipfile.ZipFile(f) as z:
         inside = [name for name in z.namelist() if not name.startswith("__MACOSX/")]
         out = {}
         for key, names in archive.members.items():
@@ -120,14 +181,20 @@ def _unpacked(where: str, content: bytes, archive: Archive, mend: str) -> dict[s
             found = next(filter(None, found), [])
             packed = [i for i in inside if i.lower().endswith(".zip")]
             if not found and len(packed) == 1:
-                return _unpacked(f"{where}/{packed[0]}", z.read(packed[0]), archive, mend)
+                with z.open(packed[0]) as inner:
+                    one = replace(outer, where=f"{where}/{packed[0]}")
+                    return _packed(inner, (*within, packed[0]), one, archive)
             if not found:
                 files = ", ".join([i for i in inside if not i.endswith("/")][:4]) or "nothing"
                 raise InputError(f"{where} holds no {' or '.join(names)}, but {files}; {mend}")
             if len(found) > 1:
                 raise InputError(f"{where} holds {found[0]} and {found[1]}; keep one")
-            out[key] = f"{where}/{found[0]}", z.read(found[0])  # checks the member's CRC; nothing is written to disk
+            out[key] = replace(outer, where=f"{where}/{found[0]}", packed=(*within, found[0]))
         return out
+
+
+def _altered(path: Path, e: Exception, mend: str) -> str:
+    return f"{path} is truncated or altered ({e}); delete it and run again, or {mend}"
 
 
 def _no_web_page(path: Path, head: bytes, mend: str) -> None:
@@ -136,9 +203,10 @@ def _no_web_page(path: Path, head: bytes, mend: str) -> None:
         raise InputError(f"{path} is a web page that was saved under this name; delete it and {mend}")
 
 
-def _content(path: Path) -> bytes:
+def _head(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        with open(path, "rb") as f:
+            return f.read(100)
     except OSError as e:
         raise InputError(f"{path} can't be read ({e.strerror})") from e
 

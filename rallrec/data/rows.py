@@ -16,10 +16,21 @@ class LeftOut:
     def __init__(self, where: str, what: str = "rows"):
         self.where, self.what = where, what
         self.rows: dict[int, str] = {}  # why, by line
+        self.n_counted = 0  # others, see `count`
 
     def add(self, line: int, why: str) -> None:
         """Leave the row at a line of the file out (once, however much is wrong with it)."""
         self.rows.setdefault(line, why)
+
+    def count(self, n: int, first: int, why: str) -> None:
+        """Leave ``n`` rows out of a file too long to list them: the line of the first is kept, and why."""
+        if not self.rows or first < min(self.rows):
+            self.add(first, why)
+            n -= 1
+        self.n_counted += n
+
+    def __len__(self) -> int:
+        return len(self.rows) + self.n_counted
 
     def notes(self, n_rows: int) -> list[str]:
         """A sentence on what was left out, if anything was.
@@ -32,7 +43,7 @@ class LeftOut:
         """
         if not self.rows:
             return []
-        n, line = len(self.rows), min(self.rows)
+        n, line = len(self), min(self.rows)
         if n > MOST * n_rows:
             many = f"{n:,} of {n_rows:,} {self.what} can't be right; at most {MOST:.0%} are left out"
             raise InputError(f"{self.where}:{line}: {self.rows[line]}{f' ({many})' if n > 1 else ''}")

@@ -114,11 +114,12 @@ class Split:
         data = self.data
         parts = (self.train, self.valid, self.test)
         held_out = np.concatenate([self.valid.position, self.test.position])
+        drawn = np.zeros(data.n_ratings, bool)
+        drawn[np.concatenate([part.position for part in parts])] = True
         checks = {
             "no target of validation or test is in the graph": _common(held_out, self.graph_ratings),
             "no target of validation or test is among the training ratings": _common(held_out, self.train_ratings),
-            "no sample is in two parts": sum(map(len, parts))
-            - len(np.unique(np.concatenate([part.position for part in parts]))),
+            "no sample is in two parts": sum(map(len, parts)) - int(drawn.sum()),
             "no choice is made on test samples": _common(self.chosen_on.position, self.test.position),
         }
         if data.timed:

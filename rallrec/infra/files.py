@@ -14,6 +14,23 @@ from filelock import FileLock, Timeout
 from .errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
+NETWORKED = (
+    *(
+        "9p",
+        "afs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "fuse.glusterfs",
+        "fuse.sshfs",
+        "glusterfs",
+        "gpfs",
+        "lustre",
+        "nfs",
+        "nfs4",
+    ),
+    *("orangefs", "panfs", "pvfs2", "smb3", "smbfs", "wekafs"),
+)
 
 
 def given(variable: str, default: Path | None = None) -> Path | None:
@@ -53,6 +70,22 @@ def published_dir() -> Path:
 def fresh() -> bool:
     """Whether published artefacts and the ordinary cache are to be ignored (``RALLREC_FRESH``)."""
     return os.environ.get("RALLREC_FRESH", "") not in ("", "0")
+
+
+def network_disk(path: Path, mounts: Path = Path("/proc/mounts")) -> str | None:
+    """The kind of network's disk that a path lies on, such as ``nfs4``; None of another, or where no system tells.
+
+    Args:
+        mounts: the system's list of what is mounted where.
+    """
+    try:
+        lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    kinds = {Path(at.replace("\\040", " ")): kind for _, at, kind, *_ in map(str.split, lines)}
+    above = [at for at in kinds if path.resolve().is_relative_to(at)]
+    kind = kinds[max(above, key=lambda at: len(at.parts))] if above else ""
+    return kind if kind in NETWORKED else None
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ..data.loading import LOADERS, is_local, load, name_of, own_folder
+from ..data.loading import LOADERS, is_local, listed_as, load, name_of, own_folder
 from ..infra.errors import InputError, at_least, one_of
 from ..infra.files import ROOT, published_dir
 from ..llm.opening import resolved
@@ -48,8 +48,8 @@ class Parameters:
         at_least("seed", self.seed, 0)
         if self.k is not None:
             at_least("K", self.k, 1)
-        own = self.dataset not in LOADERS
-        object.__setattr__(self, "dataset", str(own_folder(self.dataset).resolve()) if own else self.dataset)
+        dataset = listed_as(self.dataset) or str(own_folder(self.dataset).resolve())
+        object.__setattr__(self, "dataset", dataset)
         object.__setattr__(self, "llm", resolved(self.llm))
         reader = resolved(self.reader) if self.reader else ""
         object.__setattr__(self, "reader", reader if reader != self.llm else "")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from ..data.amazon import CATEGORIES, OF_2023
 from ..data.loading import LOADERS
 from ..infra.files import published_dir
 from ..runs.context import output_root
@@ -15,9 +16,12 @@ from ..runs.side_by_side import dataset_of
 TITLES = {
     "ml-100k": "MovieLens-100K",
     "ml-1m": "MovieLens-1M",
+    "ml-25m": "MovieLens-25M",
+    "ml-32m": "MovieLens-32M",
     "bookcrossing": "BookCrossing",
     "bookcrossing-explicit": "BookCrossing, explicit ratings",
     "amazon-movies": "Amazon movies",
+    **{f"{OF_2023}-{name}": f"Amazon 2023, {name.replace('_', ' ')}" for name in CATEGORIES},
     "tiny": "Generated data",
 }
 
