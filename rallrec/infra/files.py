@@ -14,22 +14,9 @@ from filelock import FileLock, Timeout
 from .errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
-NETWORKED = (
-    *(
-        "9p",
-        "afs",
-        "beegfs",
-        "ceph",
-        "cifs",
-        "fuse.glusterfs",
-        "fuse.sshfs",
-        "glusterfs",
-        "gpfs",
-        "lustre",
-        "nfs",
-        "nfs4",
-    ),
-    *("orangefs", "panfs", "pvfs2", "smb3", "smbfs", "wekafs"),
+NETWORKED = frozenset(
+    "9p afs beegfs ceph cifs fuse.glusterfs fuse.sshfs glusterfs gpfs lustre nfs nfs4 orangefs panfs pvfs2 smb3 smbfs "
+    "wekafs".split()
 )
 
 
