@@ -3,6 +3,7 @@
 import glob
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -14,9 +15,8 @@ from filelock import FileLock, Timeout
 from .errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
-NETWORKED = frozenset(
-    "9p afs beegfs ceph cifs fuse.glusterfs fuse.sshfs glusterfs gpfs lustre nfs nfs4 orangefs panfs pvfs2 smb3 smbfs "
-    "wekafs".split()
+NETWORKED = re.compile(
+    r"9p|afs|beegfs|ceph|cifs|fuse\.(glusterfs|sshfs)|glusterfs|gpfs|lustre|nfs4?|orangefs|panfs|pvfs2|smb3|smbfs|wekafs"
 )
 
 
@@ -72,7 +72,7 @@ def network_disk(path: Path, mounts: Path = Path("/proc/mounts")) -> str | None:
     kinds = {Path(at.replace("\\040", " ")): kind for _, at, kind, *_ in map(str.split, lines)}
     above = [at for at in kinds if path.resolve().is_relative_to(at)]
     kind = kinds[max(above, key=lambda at: len(at.parts))] if above else ""
-    return kind if kind in NETWORKED else None
+    return kind if NETWORKED.fullmatch(kind) else None
 
 
 @contextmanager
