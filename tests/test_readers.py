@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -7,7 +8,8 @@ from sklearn.linear_model import LogisticRegression
 import rallrec as rr
 from rallrec.data.past import item_statistics, user_mean
 from rallrec.evaluation.metrics import auc
-from rallrec.readers import prompts
+from rallrec.infra.cache import Cache
+from rallrec.readers import prompts, trees
 from rallrec.readers.combination import combine
 from rallrec.readers.trees import features, lightgbm_reader
 
@@ -71,6 +73,23 @@ def test_lightgbm_beats_chance_and_repeats(tiny, tiny_split):
     assert rr.evaluate(tiny_split.test, p)["auc"].low > 0.5
     assert valid.shape == (len(tiny_split.valid),)
     assert (p == lightgbm_reader(tiny_split, shown, genre, tiny_split.test)[0]).all()
+
+
+def test_lightgbm_is_fitted_once(tiny_split, embedding, tmp_path, monkeypatch):
+    cache, fitted = Cache(tmp_path / "cache"), []
+    fit = trees._fit
+    monkeypatch.setattr(trees, "_fit", lambda *given: fitted.append(given) or fit(*given))
+
+    def read(k=5, seed=0):
+        chosen = partial(rr.select, selector="high", items=embedding, k=k)
+        return lightgbm_reader(tiny_split, chosen, embedding, tiny_split.test, seed, cache)
+
+    first, again = read(), read()
+    assert len(fitted) == 1
+    assert all((a == b).all() for a, b in zip(first, again, strict=True))
+    for others in (dict(seed=1), dict(k=3)):  # another seed, other features
+        assert (read(**others)[0] != first[0]).any()
+    assert len(fitted) == 3
 
 
 def test_lightgbm_reads_no_training_sample(tiny_split, embedding):

@@ -1,10 +1,14 @@
 """LightGBM as a reader of what is shown."""
 
+from importlib.metadata import version
+
 import numpy as np
 import pandas as pd
 
 from ..data.past import item_statistics, user_mean
 from ..data.split import Samples, Split
+from ..infra.cache import Cache, default_cache
+from ..infra.code import code_of
 from ..retrieval.retrieve import Shown, similarities
 from .base import folds_by_user
 
@@ -53,13 +57,15 @@ def features(split: Split, shown: Shown, items: np.ndarray) -> pd.DataFrame:
 
 
 def lightgbm_reader(
-    split: Split, select, items: np.ndarray, samples: Samples, seed: int = 0
+    split: Split, select, items: np.ndarray, samples: Samples, seed: int = 0, cache: Cache | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """P(like) by gradient-boosted trees on `features`, fitted on validation samples in five folds by user.
 
     Not on training samples: the graph has their ratings for edges, so that a liked target lies nearer to its
     user's history than any later one will (Amazon: the mean similarity alone has an AUC of 0.72 on training
     samples and 0.51 on validation samples), and trees that learn this are worse than none.
+
+    Kept under the features and labels that they are fitted on: an answer from the cache if there is one.
 
     Args:
         select: maps samples to what is shown of them, the same way for validation and ``samples``.
@@ -72,26 +78,35 @@ def lightgbm_reader(
     Raises:
         InputError: if the validation samples are of one user only.
     """
-    import lightgbm
-
     valid = split.valid
     folds = folds_by_user(valid)
     x, asked = (features(split, select(part), items).to_numpy(np.float64) for part in (valid, samples))
     if len(set(valid.liked)) < 2 or min(len(rows) for rows, _ in folds) < 2:
         return tuple(np.full(n, share_of_likes(valid.liked)) for n in (len(asked), len(x)))
+    held_out = [rows for _, rows in folds]
+    of = dict(step="trees", code=code_of(__file__), lightgbm=version("lightgbm"), seed=seed)
+    inputs = of | dict(x=x, liked=valid.liked, folds=held_out, asked=asked)
+    made = (cache or default_cache()).arrays(inputs, lambda: _fit(x, valid.liked, folds, asked, seed))
+    return made["asked"], made["unseen"]
+
+
+def _fit(x: np.ndarray, liked: np.ndarray, folds: list, asked: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+    """P(like) of the rows of ``asked``, and that of ``x`` from the trees that were not fitted on them."""
+    import lightgbm
+
     made = lightgbm.cv(
         TREES | SMALL | dict(objective="binary", metric="auc", seed=seed),
-        lightgbm.Dataset(x, valid.liked.astype(float), free_raw_data=False),
+        lightgbm.Dataset(x, liked.astype(float), free_raw_data=False),
         num_boost_round=500,
         folds=folds,
         callbacks=[lightgbm.early_stopping(30, verbose=False)],
         return_cvbooster=True,
     )
     fitted = made["cvbooster"]
-    unseen = np.empty(len(valid))
+    unseen = np.empty(len(x))
     for (_, held_out), trees in zip(folds, fitted.boosters, strict=True):
         unseen[held_out] = trees.predict(x[held_out], num_iteration=fitted.best_iteration)
-    return np.mean(fitted.predict(asked, num_iteration=fitted.best_iteration), axis=0), unseen
+    return dict(asked=np.mean(fitted.predict(asked, num_iteration=fitted.best_iteration), axis=0), unseen=unseen)
 
 
 def share_of_likes(liked: np.ndarray) -> float:
