@@ -123,7 +123,7 @@ def five(claims: pd.DataFrame, main: pd.DataFrame, comparisons: pd.DataFrame) ->
     """
     known = claims[claims["verdict"] != NOT_MEASURED]
     asked, voted = known[known["read_by"] != VOTE], known[known["read_by"] == VOTE]
-    by_vote = {name: [f"by the vote, {line}" for line in _clear(voted, of)] for name, of in VOTED.items()}
+    by_vote = {name: [f"by the vote, {line}" for line in _clear(voted, of, asked)] for name, of in VOTED.items()}
     over_k = f"{_start(f'shown 30 items instead of 5, {_headline(asked, OVER_K, GAIN)}')} {_by_llm(asked)}"
     return [
         _replication(asked[asked["of_paper"]]),
@@ -257,11 +257,18 @@ def _inconclusive(rows: pd.DataFrame, names: Iterable[str]) -> dict[str, pd.Data
     return {name: of for name, of in told.items() if len(of) and not of["verdict"].isin(DECIDED).any()}
 
 
-def _clear(rows: pd.DataFrame, names: dict[str, str]) -> list[str]:
-    """The clear effects with their numbers, the largest on each data set; a line a comparison."""
+def _clear(rows: pd.DataFrame, names: dict[str, str], told: pd.DataFrame | None = None) -> list[str]:
+    """The clear effects with their numbers, the largest on each data set; a line a comparison.
+
+    Args:
+        told: rows of other readers; an effect that is clear with the same sign among them is left out.
+    """
     found = []
     for name, words in names.items():
-        for of in (_decided(rows, name, sign) for sign in (1, -1)):
+        for sign in (1, -1):
+            if told is not None and len(_decided(told, name, sign)):
+                continue
+            of = _decided(rows, name, sign)
             each = [_of(_largest(one)) for _, one in of.groupby("dataset", sort=False)]
             found += [f"{words}: {', '.join(each)}"] if each else []
     return found
