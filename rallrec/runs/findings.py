@@ -42,7 +42,7 @@ PLAIN = {
     "RALLRec, K = 30 − K = 5": "showing RALLRec 30 items instead of 5",
     "ReLLa, K = 30 − K = 5": "showing text retrieval 30 items instead of 5",
     "untuned, K = 30 − K = 5": "showing the untuned LLM 30 items instead of 5",
-    "RALLRec − last K, the same adapter": "showing retrieved items instead of the last K",
+    "RALLRec − last K, the same adapter": "showing the same tuned LLM retrieved items instead of the last K",
 }
 # what the findings call them
 PARTS = {
@@ -54,7 +54,7 @@ PARTS = {
 USE = {
     "RALLRec − untuned": "tuning the LLM",
     "RALLRec − without data augmentation": "data augmentation",
-    "RALLRec − last K, the same adapter": "showing retrieved items instead of the last K",
+    "RALLRec − last K, the same adapter": "showing the same tuned LLM retrieved items instead of the last K",
 }
 OVER_K = {
     "RALLRec, K = 30 − K = 5": "RALLRec",
@@ -218,7 +218,7 @@ def _replication(ours: pd.DataFrame) -> str:
         half = (of["difference_high"] - of["difference_low"]) / 2
         small = (of["paper"].abs() < half).groupby([of["dataset"], of["compared"]]).all()
         sizes = [f"{title_of(name)} {ours.loc[ours['dataset'] == name, 'n'].max():,.0f}" for name in silent]
-        told = f"{small.sum()} of {len(small)} of the paper's effects are smaller than half of our interval"
+        told = f"{small.sum()} of the {len(small)} effects that the paper reports are smaller than half of our interval"
         sentences.append(f"where none replicates, {told} (test samples: {', '.join(sizes)})")
     return _listed(f"{head}.", sentences)
 
@@ -242,7 +242,7 @@ def _headline(rows: pd.DataFrame, names: dict[str, str], verbs: tuple[tuple[str,
         clear += [f"{together(of)} clearly {several if of[1:] else one} on {where}" for where, of in on.items()]
     sentences = [f"{'; '.join(clear)}."] if clear else []
     if rest := [names[name] for name in _inconclusive(rows, names)]:
-        sentences.append(f"{together(rest)} {verbs[2][len(rest) > 1]} no clear effect.")
+        sentences.append(f"{together(rest)} {verbs[2][len(rest) > 1]} no clear effect through any LLM.")
     return " ".join(sentences) or f"{NOT_MEASURED}."
 
 
@@ -325,7 +325,7 @@ def _by_llm(asked: pd.DataFrame) -> str:
     apart = [verdicts for verdicts in several if len(set(verdicts)) > 1]
     opposite = sum({REPLICATES, CONTRADICTS} <= set(verdicts) for verdicts in apart)
     more = f", {opposite or 'none'} of them the sign" if apart else ""
-    return f"The choice of the LLM changes {len(apart)} of {len(several)} verdicts{more}."
+    return f"The choice of the LLM changes {len(apart)} of {len(several)} verdicts that several have{more}."
 
 
 # --- a table of ten rows -------------------------------------------------------------------------
@@ -363,7 +363,7 @@ def short(claims: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
             )
     models = dict(claims.loc[claims["against"] != "", ["dataset", "against"]].itertuples(index=False))
     if of := [f"{models[d]} on {title_of(d)}" for d in shown if d in models]:
-        notes.append(f"The best ID-based model on validation is {together(of)}.")
+        notes.append(f"The best of {together([*ID_BASED])} on validation is {together(of)}.")
     return pd.DataFrame(lines), notes
 
 
