@@ -1,6 +1,7 @@
 """Tests keep their data to themselves; only those marked by the `real` fixtures use the checkout's."""
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -66,6 +67,21 @@ def outputs(tmp_path_factory):
         environment.setenv("RALLREC_DATA", str(folder.with_name("data-of-the-runs")))
         runs = run_all(folder, environment), run_all(folder, environment)
     return folder, *runs
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A headless Chromium, on PATH or Playwright's own: one for all, since a process can have one Playwright."""
+    from playwright.sync_api import Error, sync_playwright
+
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    with sync_playwright() as playwright:
+        try:
+            browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        except Error:
+            pytest.exit("no Chromium here; `.venv/bin/python -m playwright install chromium` gets one", returncode=2)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,4 @@
-"""The explorer in a headless Chromium, from files: no server. ``make test-site`` runs it.
-
-Without a Chromium on PATH: ``python -m playwright install chromium``.
-"""
+"""The explorer in a headless Chromium, from files: no server. ``make test-site`` runs it."""
 
 import re
 import shutil
@@ -9,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from rallrec.evaluation.influence import WIDTH
 from rallrec.site import explorer, explorer_files
@@ -18,18 +15,6 @@ from .test_explorer import PUBLISHED
 
 HERE = Path(explorer_files.__file__).parent
 FAST = 0.1  # seconds, of a knob
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    names = ("chromium", "chromium-browser", "google-chrome")
-    path = next(filter(None, map(shutil.which, names)), None)
-    with sync_playwright() as playwright:
-        if path is None and not Path(playwright.chromium.executable_path).exists():
-            pytest.fail("no Chromium is here; `python -m playwright install chromium` gets one")
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,11 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from pathlib import Path
 
 import pytest
 
@@ -26,14 +24,6 @@ DATASET = os.environ.get("LAB_DATASET", "tiny")
 OPENED = 'rr.lab("tiny", "tiny-random", profile_name="smoke")' if DATASET == "tiny" else f'rr.lab("{DATASET}")'
 PICTURES = os.environ.get("LAB_PICTURES")  # a folder for screenshots
 WAIT = 120_000  # ms, on a busy machine
-
-
-def chromium(p):
-    """Chromium on the PATH, or Playwright's own."""
-    on_path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if on_path is None and not Path(p.chromium.executable_path).exists():
-        pytest.skip("no Chromium here: `apt-get install chromium`, or `playwright install chromium`")
-    return p.chromium.launch(executable_path=on_path, args=["--no-sandbox"])
 
 
 @pytest.fixture(scope="module")
@@ -73,17 +63,15 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def page(server):
+def page(server, chromium):
     """The notebook, opened, with a kernel."""
-    with playwright.sync_playwright() as p:
-        browser = chromium(p)
-        page = browser.new_page(viewport={"width": 1200, "height": 900})
-        page.goto(server)
-        page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=WAIT)
-        page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status='idle']", timeout=WAIT)
-        yield page
-        picture(page, "last")
-        browser.close()
+    page = chromium.new_page(viewport={"width": 1200, "height": 900})
+    page.goto(server)
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=WAIT)
+    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status='idle']", timeout=WAIT)
+    yield page
+    picture(page, "last")
+    page.close()
 
 
 def run(page, n: int) -> None:

@@ -7,36 +7,22 @@ leave the machine is a failure.
 import functools
 import http.server
 import os
-import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, sync_playwright
+from playwright.sync_api import Page
 
 from rallrec.infra.files import ROOT
 
 from .test_site import broken
 
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 SITE = Path(os.environ.get("SITE", ROOT / "site"))
 DESKTOP, PHONE = dict(width=1300, height=900), dict(width=390, height=844)
 PAGES = sorted(p.relative_to(SITE).as_posix() for p in SITE.rglob("*.html") if p.parts[len(SITE.parts)][0] != "_")
 STUDIES = [page for page in PAGES if page.endswith("05_recommendation.html")]
 LIGHT = 200  # of 255: as bright as a ground must be for a figure's black ink
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        path = next(filter(None, map(shutil.which, CHROMIUM)), None)
-        try:
-            browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        except Error:
-            pytest.exit("no Chromium here; `.venv/bin/python -m playwright install chromium` gets one", returncode=2)
-        yield browser
-        browser.close()
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -54,12 +40,12 @@ def address() -> Iterator[str]:
 
 
 @pytest.fixture
-def opened(browser, address):
+def opened(chromium, address):
     """Opens pages; afterwards nothing may have gone wrong in any of them."""
     wrong, contexts = [], []
 
     def open_page(name: str, size: dict = DESKTOP, mode: str = "light") -> Page:
-        context = browser.new_context(viewport=size, color_scheme=mode)
+        context = chromium.new_context(viewport=size, color_scheme=mode)
         context.set_default_timeout(60_000)
         contexts.append(context)
         page = context.new_page()
@@ -139,8 +125,8 @@ def test_folded_cells_open_one_by_one_and_all_at_once(opened, name):
     assert page.locator("details.hide:not([open])").count() == 0
     page.get_by_role("button", name="Fold the code").click()
     assert page.locator("details.hide[open]").count() == 0
-    page.locator("#figure-05_main a.to-cell").click()
-    assert page.locator(".cell:has(#figure-05_main) details.hide").first.get_attribute("open") is not None
+    page.locator("#figure-05_reranker a.to-cell").click()
+    assert page.locator(".cell:has(#figure-05_reranker) details.hide").first.get_attribute("open") is not None
 
 
 @pytest.mark.parametrize("name", STUDIES)

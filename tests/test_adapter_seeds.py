@@ -49,7 +49,7 @@ def test_the_notebook_shows_the_spread_over_seeds(study):
     run = SimpleNamespace(table=lambda *a: tables.append(a), say=said.append)
     space = dict(study=study, run=run, SEED=0, adapted=study.adapted(), details=study.details)
     exec(source, space)
-    assert said == ["The adapter of these data was trained with one seed."]
+    assert said == ["The adapter was trained with one seed; others are not measured here."]
     adapter_seeds.publish(study, [1])
     exec(source, space)
     ((_, table, *_),) = tables
