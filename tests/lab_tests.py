@@ -142,6 +142,7 @@ def test_a_knob_is_turned(page, capsys):
 def test_a_mistake_is_one_line(page):
     """All weights 0 is refused, and the line names the knob."""
     page.get_by_role("button", name="Reset").click()
+    page.wait_for_selector(".rallrec-sentence:has-text('the same as the baseline')", timeout=WAIT)  # sliders are back
     for label in ("weight, text", "weight, colla", "weight, ssl"):
         slider = page.locator(f".rallrec-knobs .widget-hslider:has(label:text-is('{label}'))")
         slider.locator(".noUi-handle").focus()
