@@ -17,14 +17,6 @@ from rallrec.study.compared import compared, in_words
 from .studies import study_of
 
 
-@pytest.fixture(scope="module")
-def study(tiny_split, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("seeds")
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("RALLREC_DATA", str(folder))
-        yield study_of(tiny_split, folder)
-
-
 @pytest.mark.parametrize("reader", ["DIN", "lightgbm, no retrieval", "lightgbm"])
 def test_a_trained_reader_is_asked_with_several_seeds(study, reader):
     """The first is the study's own prediction; the others are other trainings."""

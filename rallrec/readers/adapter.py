@@ -127,13 +127,13 @@ def which(
 
 
 def known(
-    split: Split, show: Callable, made_of: dict, llm: LanguageModel, borrow=None, tuning: str = "paper", **settings
+    split: Split, show: Callable, made_of: dict, llm: LanguageModel, tuning: str = "paper", **settings
 ) -> Adapter | None:
     """The adapter of the same arguments whose answers are published and whose weights are not; None of others.
 
     ``published/<dataset>/adapters.json`` lists these by the name of the folder that a trained one has (see `_Wanted`).
     """
-    wanted = _Wanted(split, made_of, llm, borrow, tuning, AdapterSettings(**settings))
+    wanted = _Wanted(split, made_of, llm, None, tuning, AdapterSettings(**settings))
     listed = {} if fresh() else read_listed(split.data.name)
     if not (found := listed.get(wanted.folder.name)):
         return None

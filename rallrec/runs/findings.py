@@ -61,7 +61,6 @@ OVER_K = {
     "ReLLa, K = 30 − K = 5": "text retrieval",
     "untuned, K = 30 − K = 5": "the untuned LLM",
 }
-VOTED = {"parts": PARTS, "use": USE, "over K": OVER_K}  # what the vote is asked beside the LLM
 # readers without an LLM that are set beside it: rows of notebook 05's main table
 SIMPLE = {
     "LightGBM, RALLRec": "LightGBM on the same items",
@@ -123,14 +122,17 @@ def five(claims: pd.DataFrame, main: pd.DataFrame, comparisons: pd.DataFrame) ->
     """
     known = claims[claims["verdict"] != NOT_MEASURED]
     asked, voted = known[known["read_by"] != VOTE], known[known["read_by"] == VOTE]
-    by_vote = {name: [f"by the vote, {line}" for line in _clear(voted, of, asked)] for name, of in VOTED.items()}
+
+    def numbers(names: dict[str, str]) -> list[str]:
+        return _numbers(asked, names) + [f"by the vote, {line}" for line in _clear(voted, names, asked)]
+
     over_k = f"{_start(f'shown 30 items instead of 5, {_headline(asked, OVER_K, GAIN)}')} {_by_llm(asked)}"
     return [
         _replication(asked[asked["of_paper"]]),
-        _listed(_start(_headline(asked, PARTS)), _numbers(asked, PARTS) + by_vote["parts"]),
-        _listed(_start(_headline(asked, USE)), _numbers(asked, USE) + by_vote["use"]),
+        _listed(_start(_headline(asked, PARTS)), numbers(PARTS)),
+        _listed(_start(_headline(asked, USE)), numbers(USE)),
         _simple(main, comparisons, asked),
-        _listed(over_k, _numbers(asked, OVER_K) + by_vote["over K"]),
+        _listed(over_k, numbers(OVER_K)),
     ]
 
 

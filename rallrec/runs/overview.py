@@ -144,7 +144,8 @@ def write_overview(places: list[str], name: str = "") -> Path:
     write_comparisons(tables["comparisons"], folder)
     paper_overview.write(of_paper, tables["comparisons"], folder)
     if not name:
-        write_what_is_run(of_paper[paper_overview.CLAIMS], places, folder)
+        lacking = [place for place in places if place not in commands]
+        write_what_is_run(of_paper[paper_overview.CLAIMS], places, lacking, folder)
     for place, rows in commands.items():
         shown = rows.assign(AUC=rows.AUC.map("{:.3f}".format), command="`" + rows.command + "`")
         figures.save_table(rows, shown, folder / f"commands-{place}")
@@ -155,9 +156,12 @@ def write_overview(places: list[str], name: str = "") -> Path:
     return folder
 
 
-def write_what_is_run(claims: pd.DataFrame, places: list[str], folder: Path) -> None:
-    """Of the reference runs: what is not run yet, how long they took, and where their notebooks are."""
-    lacking = [place for place in places if ABLATIONS not in read_metrics(place)["notebooks"]]
+def write_what_is_run(claims: pd.DataFrame, places: list[str], lacking: list[str], folder: Path) -> None:
+    """Of the reference runs: what is not run yet, how long they took, and where their notebooks are.
+
+    Args:
+        lacking: those without `ABLATIONS`.
+    """
     (folder / "not_run.md").write_text(findings.not_run(claims, lacking=lacking) + "\n", encoding="utf-8")
     (folder / "times.md").write_text(findings.times(places) + "\n", encoding="utf-8")
     (folder / "notebooks.md").write_text(figures.markdown(findings.notebooks()), encoding="utf-8")
