@@ -11,6 +11,7 @@ import rallrec as rr
 from rallrec import __main__ as command
 from rallrec.infra.cache import Cache
 from rallrec.infra.files import ROOT
+from rallrec.infra.progress import duration
 from rallrec.llm.local import LocalModel
 from rallrec.runs import plan as plans
 from rallrec.runs import stale
@@ -125,6 +126,16 @@ def test_trainings_take_as_long_as_ours_of_as_many_ratings(monkeypatch):
     assert of._beside_the_llm("05_recommendation") is None
     of.now.took = lambda notebook: 77  # it ran here before
     assert of._beside_the_llm("05_recommendation") == 77
+
+
+def test_a_larger_data_set_than_any_that_ran(monkeypatch):
+    """Its time grows with its ratings, and can be told."""
+    known = {"notebooks": {"06_ablations": {"made": {"seconds": 100.0}}}}
+    monkeypatch.setattr(plans, "read_metrics", lambda name, *_: known if name == "ml-100k" else {})
+    larger = DataSetPlan(Parameters("ml-1m"))
+    seconds = larger._beside_the_llm("06_ablations")
+    assert seconds == pytest.approx(100.0 * plans._ratings("ml-1m") / plans._ratings("ml-100k"))
+    assert plans._told([seconds, None]) == f"{duration(seconds)} + ?"
 
 
 def test_the_time_of_a_text_is_measured_here(tiny_split, llm, monkeypatch):

@@ -237,7 +237,7 @@ class DataSetPlan:
             return None
         ratings, seconds = np.array(sorted(known), float).T
         n = self.now.data.n_ratings if self.now else _ratings(self.of.name)
-        return float(np.interp(np.log(n), np.log(ratings), seconds)) * max(1.0, n / ratings[-1])
+        return float(np.interp(np.log(n), np.log(ratings), seconds) * max(1.0, n / ratings[-1]))
 
     def _of_the_llm(self, what: str, n: int, kind: str) -> Work | None:
         return _work_of(self.of.llm, self.timed, what, n, kind)
