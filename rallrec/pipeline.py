@@ -26,7 +26,7 @@ from .profiles import PAPER, TUNINGS, Profile, profile
 from .readers import named  # noqa: F401 - registers the readers
 from .readers.adapter import Adapter, adapter, known, which
 from .readers.base import READERS
-from .readers.conventional import baseline, tuned
+from .readers.conventional import baselines, tuned
 from .readers.prompts import Details
 from .readers.vote import vote
 from .representations.alignment import STOPS, TWO_SIDED, train_alignment
@@ -453,14 +453,22 @@ class Study:
 
     def conventional(self, model: str, seed: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """P(like) of all validation and of all test samples by a conventional recommender, its settings tuned."""
-        settings, _ = self.tuned(model)
-        seed = self.seed if seed is None else seed
-        return baseline(model, self.split, device=self.device, **settings, seed=seed)[1:]
+        return self.conventionals([model], [self.seed if seed is None else seed])[model][0]
 
-    def tuned(self, model: str) -> tuple[dict, pd.DataFrame]:
-        """Settings of a conventional recommender that are best on validation samples, and the AUC of all tried."""
+    def conventionals(self, models: Sequence[str], seeds: Sequence[int]) -> dict[str, list[tuple]]:
+        """What `conventional` gives by each of ``models``, for each of ``seeds``; trained side by side."""
+        settings, _ = self.tuned(models)
+        wanted = [(model, settings[model] | dict(seed=seed)) for model in models for seed in seeds]
+        made = iter(baselines(wanted, self.split, device=self.device))
+        return {model: [next(made)[1:] for _ in seeds] for model in models}
+
+    def tuned(self, models: Sequence[str]) -> tuple[dict[str, dict], pd.DataFrame]:
+        """Settings of conventional recommenders that are best on validation samples, and the AUC of all tried.
+
+        As `conventional.tuned` gives them; trained side by side.
+        """
         grid = [dict(decay=d, learning_rate=lr) for d in self.size.decays for lr in self.size.learning_rates]
-        return self.remember(("tuned", model), lambda: tuned(model, self.split, grid, self.seed, self.device))
+        return self.remember(("tuned", *models), lambda: tuned(models, self.split, grid, self.seed, self.device))
 
     def with_best_k(self, choice: Choice) -> Choice:
         """The choice with the K whose vote has the highest AUC on validation samples.

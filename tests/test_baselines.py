@@ -8,7 +8,9 @@ import rallrec as rr
 from rallrec.evaluation.metrics import auc
 from rallrec.infra.cache import Cache
 from rallrec.readers import conventional
-from rallrec.readers.conventional import MODELS, baseline, fields, lightgbm_baseline, tuned
+from rallrec.readers.conventional import MODELS, baseline, baselines, tuned
+from rallrec.readers.fields import fields
+from rallrec.readers.trees import lightgbm_baseline
 from rallrec.readers.networks import network
 
 from .elsewhere import Elsewhere
@@ -73,22 +75,41 @@ def test_trees_on_ids_and_statistics(tiny_split):
 
 
 def test_the_best_of_a_grid(tiny_split, monkeypatch):
-    budgets, devices = [], []
+    asked = []
 
-    def judged(model, split, device, decay, most, seed):
-        budgets.append(most)
-        devices.append(device)
-        return 1 - abs(decay - 0.1), None, None
+    def judged(wanted, split, device):
+        asked.append(([settings["most"] for _, settings in wanted], device))
+        found = {"DIN": 0.1, "DCN": 1.0}
+        return [(1 - abs(settings["decay"] - found[model]), None, None) for model, settings in wanted]
 
-    monkeypatch.setattr(conventional, "baseline", judged)
-    best, table = tuned("DIN", tiny_split, [dict(decay=d) for d in (0.01, 0.1, 1.0)], device="cuda:1")
-    assert best == dict(decay=0.1)
-    assert table.valid_auc.tolist() == pytest.approx([0.91, 1.0, 0.1])
-    assert table.decay.tolist() == [0.01, 0.1, 1.0]
+    monkeypatch.setattr(conventional, "baselines", judged)
+    grid = [dict(decay=d) for d in (0.01, 0.1, 1.0)]
+    best, table = tuned(["DIN", "DCN"], tiny_split, grid, device="cuda:1")
+    assert best == dict(DIN=dict(decay=0.1), DCN=dict(decay=1.0))
+    assert table.valid_auc.tolist() == pytest.approx([0.91, 1.0, 0.1, 0.01, 0.1, 1.0])
+    assert table.model.tolist() == ["DIN"] * 3 + ["DCN"] * 3
     monkeypatch.setattr(conventional, "TUNING_SAMPLES", 50)
-    tuned("DIN", tiny_split, [dict(decay=0.1)])
-    assert budgets == [200_000, 200_000, 200_000, 50]
-    assert devices == ["cuda:1"] * 3 + ["cpu"]
+    tuned(["DIN"], tiny_split, [dict(decay=0.1)])
+    assert asked == [([200_000] * 6, "cuda:1"), ([50], "cpu")]
+
+
+def test_trainings_side_by_side_are_the_same_to_the_bit(tiny_split, tmp_path, monkeypatch):
+    """Those that are kept, or asked for twice, are not trained again."""
+    kept, alone = Cache(tmp_path / "kept"), Cache(tmp_path / "alone")
+    quick = QUICK | dict(epochs=2)
+    wanted = [("DCN", quick), ("DeepFM", quick), ("DeepFM", quick | dict(seed=1)), ("DCN", quick)]
+    one_by_one = baselines(wanted, tiny_split, alone)
+    first = baseline("DCN", tiny_split, kept, **quick)
+    monkeypatch.setattr(conventional, "WORTH_A_PROCESS", 1)
+    at_once, real = [], conventional.side_by_side
+    monkeypatch.setattr(conventional, "side_by_side", lambda make, of, what: at_once.extend(of) or real(make, of, what))
+    here = baselines(wanted, tiny_split, kept)
+    assert [(model, s.seed) for model, _, s, _ in at_once] == [("DeepFM", 0), ("DeepFM", 1)]
+    assert all(map(np.array_equal, here[0], first))
+    for one, other in zip(here, one_by_one, strict=True):
+        assert all(map(np.array_equal, one, other))
+    monkeypatch.setattr(conventional, "side_by_side", None)
+    assert all(map(np.array_equal, baselines(wanted[1:2], tiny_split, kept)[0], here[1]))
 
 
 def test_training_on_some_of_the_samples(tiny_split, cache):

@@ -277,7 +277,7 @@ def test_one_class_has_no_auc_and_all_else(tiny_split):
 
 
 def test_lightgbm_without_a_choice_gives_the_share_of_likes(tiny_split):
-    from rallrec.readers.conventional import lightgbm_baseline
+    from rallrec.readers.trees import lightgbm_baseline
     from rallrec.readers.trees import lightgbm_reader
 
     likes = replace(tiny_split, valid=tiny_split.valid.take(tiny_split.valid.liked))

@@ -162,6 +162,11 @@ class Cache:
         except FAILURES as e:
             raise self._refused("written", e) from e
 
+    def holds(self, inputs: Mapping) -> bool:
+        """Whether `arrays` would find what it is asked for."""
+        key, step = key_of(**inputs), inputs.get("step", "arrays")
+        return self._published_training(step, key) is not None or self.get([key]) != [None]
+
     def arrays(self, inputs: Mapping, make: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
         """The arrays that ``make()`` gives for ``inputs``: published, computed before, or computed now.
 

@@ -2,9 +2,10 @@
 
 The networks are torch-rechub's (see `networks`); what is here is the data's edge (fields of a sample as
 numbers) and a training loop over whole arrays, since the library's own goes through a Python loader
-row by row and writes its weights to the working directory.
+row by row and writes its weights to the working directory. Several trainings run side by side.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,22 +13,21 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..data.past import item_statistics, user_mean
-from ..data.split import Samples, Split
+from ..data.split import Split
 from ..evaluation.metrics import auc
-from ..infra.cache import Cache, default_cache, digest
+from ..infra.cache import Cache, default_cache, digest, key_of
 from ..infra.code import code_of
 from ..infra.early_stopping import EarlyStopping
 from ..infra.errors import at_least, one_of, within
+from ..infra.parallel import side_by_side
 from ..infra.progress import Progress
 from ..infra.reproducible import drawn_on_cpu, reproducible
-from ..retrieval.selectors import last
-from .trees import TREES, share_of_likes
+from .fields import fields
 
 MODELS = ("DeepFM", "xDeepFM", "DCN", "DCNv2", "AutoInt", "DIN")
-BUCKETS = 20
 STOP_SAMPLES = 20_000  # validation samples that the epoch is chosen on
 TUNING_SAMPLES = 100_000  # training samples that settings are compared on
+WORTH_A_PROCESS = 20_000  # training samples; of fewer a training is over before another process has started
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,37 @@ def baseline(
     Returns:
         Validation AUC, P(like) of the validation samples, and of the test samples.
     """
+    (made,) = baselines([(model, settings)], split, cache, device)
+    return made
+
+
+def baselines(
+    wanted: Sequence[tuple[str, dict]], split: Split, cache: Cache | None = None, device: str = "cpu"
+) -> list[tuple[float, np.ndarray, np.ndarray]]:
+    """What `baseline` gives for each of ``wanted``, a model and its settings.
+
+    On a CPU the trainings that are not in the cache run side by side, one a core; to the bit they are the same.
+    """
+    cache, checked = cache or default_cache(), [(model, _checked(model, settings)) for model, settings in wanted]
+    parts = [digest(p.position) for p in (split.train, split.valid, split.test)]
+    names = ("conventional.py", "fields.py", "networks.py")
+    inputs = dict(step="baseline", code=[code_of(str(Path(__file__).with_name(name))) for name in names])
+    # not the device: all draws are made on the CPU, so that devices differ in rounding only, as processors do
+    inputs |= dict(data=split.data.hash, parts=parts, seen=digest(split.train_ratings))
+    keyed = [inputs | dict(model=model) | asdict(s) for model, s in checked]
+    missing = list({key_of(**keyed[n]): n for n in range(len(keyed)) if not cache.holds(keyed[n])}.values())
+    if len(missing) > 1 and device == "cpu" and len(split.train) >= WORTH_A_PROCESS:
+        jobs = [(checked[n][0], split, checked[n][1], device) for n in missing]
+        for n, made in side_by_side(_train, jobs, "networks"):
+            cache.arrays(keyed[missing[n]], lambda made=made: made)
+    kept = [
+        cache.arrays(key, lambda model=model, s=s: _train(model, split, s, device))
+        for key, (model, s) in zip(keyed, checked, strict=True)
+    ]
+    return [(float(made["valid_auc"]), made["valid"], made["test"]) for made in kept]
+
+
+def _checked(model: str, settings: dict) -> BaselineSettings:
     one_of("model", model, MODELS)
     s = BaselineSettings(**settings)
     for name in ("dimensions", "history", "most", "batch", "most_steps", "epochs", "checks", "patience"):
@@ -79,103 +110,29 @@ def baseline(
     within("learning_rate", s.learning_rate, 0, above=True)
     within("decay", s.decay, 0)
     within("dropout", s.dropout, 0, 1)
-    parts = [digest(p.position) for p in (split.train, split.valid, split.test)]
-    code = [code_of(str(Path(__file__).with_name(name))) for name in ("conventional.py", "networks.py")]
-    inputs = dict(step="baseline", code=code, model=model, data=split.data.hash, parts=parts)
-    inputs["seen"] = digest(split.train_ratings)
-    # not the device: all draws are made on the CPU, so that devices differ in rounding only, as processors do
-    made = (cache or default_cache()).arrays(inputs | asdict(s), lambda: _train(model, split, s, device))
-    return float(made["valid_auc"]), made["valid"], made["test"]
+    return s
 
 
-def tuned(model: str, split: Split, grid: list[dict], seed: int = 0, device: str = "cpu") -> tuple[dict, pd.DataFrame]:
-    """The settings of ``grid`` with the best validation AUC, and the AUC of each.
+def tuned(
+    models: Sequence[str], split: Split, grid: list[dict], seed: int = 0, device: str = "cpu"
+) -> tuple[dict[str, dict], pd.DataFrame]:
+    """Of each model the settings of ``grid`` with the best validation AUC, and the AUC of all tried.
 
     Compared on at most `TUNING_SAMPLES` of the training samples. Where validation has one class and so no AUC, the
     first of ``grid``.
+
+    Returns:
+        Settings by model; a line a model and settings, ``model``, the settings and ``valid_auc``.
     """
     # where they are all, the best of these trainings is the one that will be used
     most = TUNING_SAMPLES if len(split.train) > TUNING_SAMPLES else BaselineSettings.most
-    aucs = [baseline(model, split, device=device, **choice, most=most, seed=seed)[0] for choice in grid]
-    table = pd.DataFrame(grid).assign(valid_auc=aucs)
-    return grid[0 if table["valid_auc"].isna().all() else int(table["valid_auc"].argmax())], table
-
-
-def lightgbm_baseline(split: Split, samples: Samples, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """P(like) by gradient-boosted trees on ids, attributes and the past of user and item, without retrieval.
-
-    Fitted on the training samples, stopped when the AUC of the validation samples has not risen for 30 trees; where
-    these have one class, after the first tree.
-
-    Returns:
-        float64 [n_samples], and the same of the validation samples. `share_of_likes` of the training samples for
-        all, where they are all liked or none is.
-    """
-    import lightgbm
-
-    if len(set(split.train.liked)) < 2:
-        return tuple(np.full(len(part), share_of_likes(split.train.liked)) for part in (samples, split.valid))
-    parts = [fields(split, part, 1)[0] for part in (split.train, split.valid, samples)]
-    kinds = [n for n in parts[0] if n not in _past(split) and "liked items" not in n]
-    tables = [
-        np.column_stack([values[n] for n in kinds] + [of(part) for of in _past(split).values()]).astype(np.float64)
-        for values, part in zip(parts, (split.train, split.valid, samples), strict=True)
-    ]
-    train, valid, asked = tables
-    model = lightgbm.LGBMClassifier(n_estimators=500, random_state=seed, **TREES).fit(
-        train,
-        split.train.liked,
-        eval_X=valid,
-        eval_y=split.valid.liked,
-        eval_metric="auc",
-        callbacks=[lightgbm.early_stopping(30, verbose=False)],
-        categorical_feature=list(range(len(kinds))),
+    tried = [(model, choice) for model in models for choice in grid]
+    made = baselines([(model, choice | dict(most=most, seed=seed)) for model, choice in tried], split, device=device)
+    table = pd.DataFrame([dict(model=model, **choice) for model, choice in tried]).assign(
+        valid_auc=[m[0] for m in made]
     )
-    return model.predict_proba(asked)[:, 1], model.predict_proba(valid)[:, 1]
-
-
-# --- fields --------------------------------------------------------------------------------------
-
-
-def fields(split: Split, samples: Samples, history: int) -> tuple[dict[str, np.ndarray], dict[str, int]]:
-    """A sample as whole numbers: user and item, their attributes, buckets of their past, and the last items.
-
-    Returns:
-        Fields, int64 [n_samples] each, and ``liked items`` and ``disliked items``, int64 [n_samples, history]
-        (item code + 1; 0 is padding); and how many values each field has.
-    """
-    data = split.data
-    values, sizes = {}, {}
-
-    def add(name: str, column: np.ndarray, size: int) -> None:
-        values[name], sizes[name] = column.astype(np.int64), int(size)
-
-    add("user", samples.user, data.n_users)
-    add("item", samples.item + 1, data.n_items + 1)  # 0 is padding, as in the bags
-    for table, names, code in (
-        (data.users, data.user_attributes, samples.user),
-        (data.items, data.item_attributes, samples.item),
-    ):
-        for name in names:
-            kinds, distinct = pd.factorize(table[name].astype(str))
-            add(name, kinds[code], len(distinct))
-    for name, of in _past(split).items():
-        edges = np.unique(np.quantile(of(split.train), np.linspace(0, 1, BUCKETS + 1)[1:-1]))
-        add(name, np.searchsorted(edges, of(samples)), len(edges) + 1)
-    shown = last(samples, history)
-    for name, kept in (("liked items", shown.real & shown.liked), ("disliked items", shown.real & ~shown.liked)):
-        add(name, np.where(kept, shown.item + 1, 0), data.n_items + 1)
-    return values, sizes
-
-
-def _past(split: Split) -> dict:
-    overall = split.data.rating[split.train_ratings].mean(dtype=float)
-    return {
-        "item's mean rating": lambda s: item_statistics(split, s)[0],
-        "item's ratings": lambda s: item_statistics(split, s)[1],
-        "user's mean rating": lambda s: user_mean(s, overall),
-        "user's ratings": lambda s: s.n_earlier,
-    }
+    best = {model: of.valid_auc.fillna(-1).to_numpy().argmax() for model, of in table.groupby("model")}
+    return {model: grid[int(best[model])] for model in models}, table
 
 
 # --- training ------------------------------------------------------------------------------------

@@ -7,9 +7,9 @@ from ..llm.base import LanguageModel
 from ..retrieval.retrieve import Shown
 from .base import READERS, Reader, reader
 from .combination import combine
-from .conventional import MODELS, lightgbm_baseline
+from .conventional import MODELS
 from .prompts import Prompts, build
-from .trees import lightgbm_reader
+from .trees import lightgbm_baseline, lightgbm_reader
 from .vote import vote
 
 

@@ -3,13 +3,15 @@
 `metrics.evaluate`, `compare` and `results_table` take what `predict` gives.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from ..data.split import Samples
 from ..pipeline import Choice, Study, rows_of
 from ..readers.combination import combine
-from ..readers.conventional import MODELS, lightgbm_baseline
-from ..readers.trees import lightgbm_reader
+from ..readers.conventional import MODELS
+from ..readers.trees import lightgbm_baseline, lightgbm_reader
 
 TRAINED = (*MODELS, "lightgbm, no retrieval", "lightgbm")  # readers that a seed changes and that train in minutes
 
@@ -28,18 +30,21 @@ def predict(study: Study, choice: Choice, of: Samples | None = None) -> np.ndarr
     if choice.reader not in TRAINED:
         return study.predict(choice, of=of)
     seeds = range(study.seed, study.seed + study.size.seeds)
-    p = study.remember(("seeds", *choice.identity), lambda: np.stack([_trained(study, choice, seed) for seed in seeds]))
+    p = study.remember(("seeds", *choice.identity), lambda: np.stack(list(_trained(study, choice, seeds))))
     test = study.split.test
     return p if of is None or of is test else p[:, rows_of(of, test, choice.reader)]
 
 
-def _trained(study: Study, choice: Choice, seed: int) -> np.ndarray:
-    """P(like) of all test samples, as `Study.predict` gives it with this seed."""
+def _trained(study: Study, choice: Choice, seeds: range) -> Iterator[np.ndarray]:
+    """P(like) of all test samples, as `Study.predict` gives it with each seed."""
     split = study.split
     if choice.reader in MODELS:
-        valid, test = study.conventional(choice.reader, seed)
-        return combine([valid], split.valid.liked, [test])[0]
-    if choice.reader == "lightgbm":
+        for valid, test in study.conventionals([choice.reader], seeds)[choice.reader]:
+            yield combine([valid], split.valid.liked, [test])[0]
+    elif choice.reader == "lightgbm":
         similarity = study.method.parts[0]
-        return lightgbm_reader(split, lambda some: study.shown(choice, some), similarity, split.test, seed)[0]
-    return lightgbm_baseline(split, split.test, seed)[0]
+        for seed in seeds:
+            yield lightgbm_reader(split, lambda some: study.shown(choice, some), similarity, split.test, seed)[0]
+    else:
+        for seed in seeds:
+            yield lightgbm_baseline(split, split.test, seed)[0]
