@@ -65,7 +65,7 @@ LOCK := $(if $(shell command -v flock),flock data/env.lock)
 test: env  ## ruff, unit and property tests, and all notebooks on generated data
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
 	@$(PYTHON) -c 'from importlinter.cli import lint_imports_command as lint; lint()' --no-logo --no-cache
-	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n logical --maxprocesses 4 --dist loadfile
+	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n logical --maxprocesses 4 --dist loadgroup
 
 bench: env  ## throughput of the LLM's verbs beside its raw forward pass, and of retrieval beside a plain loop
 	@$(PYTHON) tests/bench.py

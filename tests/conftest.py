@@ -22,6 +22,18 @@ from rallrec.llm.local import LocalModel  # noqa: E402
 from .executed import run_all  # noqa: E402
 from .studies import study_of  # noqa: E402
 
+LONG = ("test_degenerate", "test_full_profile", "test_reruns", "test_overview")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Under pytest-xdist a file's tests share a process, and so do all that read what the notebooks left on generated
+    data: they are run once. The groups that take longest begin."""
+    names = {item: "outputs" if "outputs" in item.fixturenames else item.path.stem for item in items}
+    order = {name: n for n, name in enumerate(("outputs", *LONG))}
+    items.sort(key=lambda item: order.get(names[item], len(order)))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(names[item]))
+
 
 @pytest.fixture(scope="session")
 def tiny():

@@ -311,7 +311,7 @@ def read_folder(folder: Path) -> dict[str, bytes]:
         try:
             answers |= _texts(path) if path.suffix == ".jsonl" else _rows(path)
         except (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, zipfile.BadZipFile) as e:
-            raise InputError(f"{path} is damaged ({e}); `git checkout {path}` brings it back") from e
+            raise InputError(f"{path} is damaged ({e}); `git checkout` of this file brings it back") from e
     return answers
 
 
@@ -325,7 +325,7 @@ def read_training(path: Path) -> dict[str, np.ndarray]:
     try:
         return unpack(path.read_bytes())
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as e:
-        raise InputError(f"{path} is damaged ({e}); `git checkout {path}` brings it back") from e
+        raise InputError(f"{path} is damaged ({e}); `git checkout` of this file brings it back") from e
 
 
 def _texts(path: Path) -> dict[str, bytes]:
