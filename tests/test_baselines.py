@@ -10,8 +10,8 @@ from rallrec.infra.cache import Cache
 from rallrec.readers import conventional
 from rallrec.readers.conventional import MODELS, baseline, baselines, tuned
 from rallrec.readers.fields import fields
-from rallrec.readers.trees import lightgbm_baseline
 from rallrec.readers.networks import network
+from rallrec.readers.trees import lightgbm_baseline
 
 from .elsewhere import Elsewhere
 

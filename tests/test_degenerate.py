@@ -277,8 +277,7 @@ def test_one_class_has_no_auc_and_all_else(tiny_split):
 
 
 def test_lightgbm_without_a_choice_gives_the_share_of_likes(tiny_split):
-    from rallrec.readers.trees import lightgbm_baseline
-    from rallrec.readers.trees import lightgbm_reader
+    from rallrec.readers.trees import lightgbm_baseline, lightgbm_reader
 
     likes = replace(tiny_split, valid=tiny_split.valid.take(tiny_split.valid.liked))
     items, n = np.eye(tiny_split.data.n_items, dtype=np.float32), len(likes.valid)
