@@ -125,7 +125,7 @@ class LanguageModel:
         distinct = distinct_of("choose", prompts)
         return len(distinct) - len(self._known("choose", distinct, {"options": list(options)}))
 
-    def spot_check(self, prompts: Sequence[str], options: Sequence[str] = (" Yes", " No"), n: int = 20) -> float | None:
+    def spot_check(self, prompts: Sequence[str], options: Sequence[str] = (" Yes", " No"), n: int = 10) -> float | None:
         """Ask ``n`` of the prompts anew, past the cache: the largest difference of a probability.
 
         Published answers save hours; this shows that the model at hand gives them.
