@@ -461,9 +461,11 @@ def test_a_training_joins_the_knobs(lab, study, registries):
     knobs = lab.knobs()
     made = lab.train(dimensions=6, epochs=20)
     assert made.names[2] == "mixture (dimensions 6, epochs 20)"
-    assert len(made.scores) == 2
+    assert list(made.scores) == [10, 20]  # by epoch
     assert not made.stopped
-    assert max(made.scores) == pytest.approx(
+    assert not made.cached
+    assert made.names[0] in knobs.knob["representation"].options  # before a knob is turned
+    assert max(made.scores.values()) == pytest.approx(
         auc(study.split.valid.liked, rr.vote(rr.select(study.split.valid, "high", study[made.names[0]], k=10))),
         abs=0.02,
     )
@@ -472,11 +474,16 @@ def test_a_training_joins_the_knobs(lab, study, registries):
     assert [knobs.knob[f"weight {n}"].disabled for n in (1, 2, 3)] == [False] * 3
     knobs.knob["weight 1"].value = 0.5
     assert knobs.trial.choice.weights == (0.5, 1.0, 1.0)
-    assert not lab.train(dimensions=6, epochs=20).scores  # out of the cache
+    again = lab.train(dimensions=6, epochs=20)
+    assert again.cached
+    assert again.scores == made.scores
+    assert "(trained before, out of the cache): validation AUC" in repr(again)
     with pytest.raises(InputError, match="setting is 'depth'; it must be one of: dimensions"):
         lab.train(depth=2)
     with pytest.raises(InputError, match="layers is -1"):
         lab.train(layers=-1)
+    with pytest.raises(InputError, match="temperature is 0"):
+        lab.train(dimensions=7, temperature=0)
 
 
 def test_an_interrupted_training_keeps_the_best_and_is_not_cached(lab, registries, monkeypatch):
@@ -497,6 +504,18 @@ def test_an_interrupted_training_keeps_the_best_and_is_not_cached(lab, registrie
     again = lab.train(dimensions=5, epochs=200)
     assert not again.stopped
     assert len(again.scores) > 2
+
+
+def test_an_interrupted_alignment_leaves_the_graph(lab, registries, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rallrec.panels.training.train_alignment", interrupted)
+    made = lab.train(dimensions=4, epochs=10)
+    assert made.names == ("colla (dimensions 4, epochs 10)",)
+    assert "The alignment was interrupted" in made.sentence
+    assert lab.turn(representation=made.names[0], selector="high").n
+    assert "mixture (dimensions 4, epochs 10)" not in REPRESENTATIONS
 
 
 def test_what_was_stopped_is_not_kept(tmp_path):

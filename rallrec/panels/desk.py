@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from weakref import WeakSet
 
 import numpy as np
 
@@ -21,11 +22,13 @@ class Desk:
         study: of the whole data set. few: the same, with as many samples as are judged at every turn.
         baseline: what every trial is compared with, the paper's method at the paper's K until `pin` changes it.
         log: of all trials.
+        panels: that were opened; `offer` fills their lists anew.
     """
 
     def __init__(self, study: Study, opens: Callable[[str], Study] | None = None, settings: str = ""):
         self._opens, self.settings, self._studies = opens, settings, {}
         self.log, self.baseline = Log(), PAPER
+        self.panels: WeakSet = WeakSet()
         self._enter(study)
 
     def _enter(self, study: Study) -> None:
@@ -59,6 +62,11 @@ class Desk:
             self._enter(self._studies[dataset] if dataset in self._studies else self._opens(dataset))
             self.baseline = PAPER
         return self
+
+    def offer(self) -> None:
+        """Put what was registered into the lists of all panels."""
+        for panel in self.panels:
+            panel.offer()
 
     # --- trials
 

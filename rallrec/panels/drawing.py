@@ -1,6 +1,6 @@
 """Figures of the lab as SVG: they are drawn in a millisecond, take the page's width, and its colours in the dark."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
@@ -125,7 +125,7 @@ def over_k(lines: Sequence[Line], ks: Sequence[int], note: str = "", width: int 
         return bottom - (value - low) / (high - low) * (bottom - top)
 
     picture.text(12, 12, "AUC over K, the history items shown" + (f" ({note})" if note else ""), bold=True)
-    for tick in ticks(low, high, 4):
+    for tick in ticks(low, high):
         picture.line(left, y(tick), width - right, y(tick))
         picture.text(left - 6, y(tick) + 4, f"{tick:.3f}", "end", PALE, size=11)
     for k in ks:
@@ -151,30 +151,36 @@ def over_k(lines: Sequence[Line], ks: Sequence[int], note: str = "", width: int 
     return picture.svg(f"AUC over K. {said}")
 
 
-def checks(scores: Sequence[float], what: str, width: int = 520, height: int = 200) -> str:
-    """The curve of a training: a point a check, the best one marked."""
+def checks(scores: Mapping[int, float], what: str, width: int = 520, height: int = 200) -> str:
+    """The curve of a training: a score at each epoch that was checked, the best one marked."""
     picture = Picture(width, height)
     picture.text(12, 12, what, bold=True)
-    found = [(n, s) for n, s in enumerate(scores, 1) if np.isfinite(s)]
+    found = {epoch: score for epoch, score in scores.items() if np.isfinite(score)}
     if not found:
         return picture.svg(f"{what}: no check yet")
-    left, right, top, bottom = 54, 12, 26, height - 34
-    values = [s for _, s in found]
+    left, right, top, bottom = 54, 12, 26, height - 42
+    values = list(found.values())
     pad = max(max(values) - min(values), 1e-3) * 0.08
-    low, high, last = min(values) - pad, max(values) + pad, max(len(scores), 10)
+    low, high = min(values) - pad, max(values) + pad
+    first, last = min(scores), max(*scores, 10 * min(scores))
 
-    def place(n: int, s: float) -> tuple[float, float]:
-        across, up = (n - 1) / (last - 1), (s - low) / (high - low)
-        return left + 6 + across * (width - left - right - 12), bottom - up * (bottom - top)
+    def x(epoch: float) -> float:
+        return left + 6 + (epoch - first) / max(last - first, 1) * (width - left - right - 12)
 
-    for tick in ticks(low, high, 4):
-        y = place(1, tick)[1]
-        picture.line(left, y, width - right, y)
-        picture.text(left - 6, y + 4, f"{tick:.3f}", "end", PALE, size=11)
-    picture.text((left + width - right) / 2, height - 8, "check", "middle", PALE, size=11)
-    picture.path([place(n, s) for n, s in found], YOURS)
-    for n, s in found:
-        picture.dot(*place(n, s), YOURS, 2.5, f"check {n}: {s:.4f}")
-    n, s = max(found, key=lambda each: each[1])
-    picture.dot(*place(n, s), BASELINE, 5.5, f"best, check {n}: {s:.4f}", hollow=True)
-    return picture.svg(f"{what}: best {s:.4f} at check {n} of {len(scores)}")
+    def y(score: float) -> float:
+        return bottom - (score - low) / (high - low) * (bottom - top)
+
+    for tick in ticks(low, high):
+        picture.line(left, y(tick), width - right, y(tick))
+        picture.text(left - 6, y(tick) + 4, f"{tick:.3f}", "end", PALE, size=11)
+    for tick in ticks(first, last):
+        picture.line(x(tick), bottom, x(tick), bottom + 4, PALE)
+        picture.text(x(tick), bottom + 16, f"{tick:.0f}", "middle", PALE, size=11)
+    picture.text((left + width - right) / 2, height - 8, "epoch", "middle", PALE, size=11)
+    picture.path([(x(epoch), y(score)) for epoch, score in found.items()], YOURS)
+    for epoch, score in found.items():
+        picture.dot(x(epoch), y(score), YOURS, 2.5, f"epoch {epoch}: {score:.4f}")
+    best = max(found, key=found.get)
+    told = f"best {found[best]:.4f} at epoch {best}"
+    picture.dot(x(best), y(found[best]), BASELINE, 5.5, told, hollow=True)
+    return picture.svg(f"{what}: {told} of {max(scores)}")

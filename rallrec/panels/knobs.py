@@ -72,12 +72,13 @@ class Knobs(w.VBox):
             layout=w.Layout(flex="1 1 400px", min_width="300px", padding="0 0 0 12px"),
         )
         log = w.VBox([w.HBox([w.HTML("<b>Trials</b>"), self.save]), self.table])
-        self._offer()
+        self.offer()
         self._set(PAPER)
         for knob in self.knob.values():
             knob.observe(self._turned, "value")
         super().__init__([w.HBox([left, right], layout=w.Layout(flex_flow="row wrap")), log])
         self.add_class("rallrec-knobs")
+        lab.panels.add(self)
         self._turned()
 
     def _made(self) -> dict[str, w.Widget]:
@@ -113,7 +114,7 @@ class Knobs(w.VBox):
 
     # --- the knobs' state
 
-    def _offer(self) -> None:
+    def offer(self) -> None:
         """Fill the lists; what joined since the last time stands at their ends."""
         study = self.lab.study
         most = study.size.valid_samples
@@ -208,7 +209,7 @@ class Knobs(w.VBox):
         with self._told():
             if self.knob["dataset"].value != self.lab.dataset:
                 self._enter(self.knob["dataset"].value)
-            self._offer()
+            self.offer()
             self._grey()
             choice = self.choice
             if self._waits(choice):
@@ -223,7 +224,7 @@ class Knobs(w.VBox):
             except BaseException:
                 self.knob["dataset"].value = self.lab.dataset
                 raise
-        self._offer()
+        self.offer()
         self._set(PAPER)
 
     @contextlib.contextmanager

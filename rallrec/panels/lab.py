@@ -56,25 +56,31 @@ class Lab(Desk):
 
     def train(self, name: str = "", **settings) -> training.Trained:
         """Train graph and alignment otherwise; see `training.train`."""
-        return training.train(self, name, **settings)
+        made = training.train(self, name, **settings)
+        self.offer()
+        return made
 
     # --- your own
 
     def representation(self, name: str, matrix: np.ndarray) -> None:
         """A matrix of yours [n_items, d], compared by cosine, as the representation ``name``; see `own.matrix_of`."""
         own.matrix_of(name, matrix, self.study.split.data)
+        self.offer()
 
     def selector(self, name: str, choose: Callable, reads_items: bool = True) -> None:
         """A function ``(study, samples, items, k)`` as the selector ``name``; see `retrieval.selectors.selector`."""
         own.selector_of(name, choose, reads_items)
+        self.offer()
 
     def reader(self, name: str, score: Callable | type, samples: str = "all") -> None:
         """A function ``(study, shown)`` or a class as the reader ``name``; see `readers.base.reader`."""
         own.reader_of(name, score, samples)
+        self.offer()
 
     def prompt(self, name: str, template: str, line: str = own.LINE, options: tuple[str, str] = own.OPTIONS) -> None:
         """A template as a prompt, and as a reader that asks the LLM with it; see `own.Template`."""
         own.prompt_of(name, template, line, options)
+        self.offer()
 
 
 def lab(

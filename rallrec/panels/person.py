@@ -199,10 +199,7 @@ class Person(w.VBox):
         self.find_user = text(words.user, "id, age, occupation …")
         self.find_item = text(words.item, "some words of a title")
         self.user, self.item = (w.Select(rows=5, layout=wide, style=style, description=" ") for _ in range(2))
-        names = [name for name in REPRESENTATIONS if own.fits(name, data.name)]
-        self.representation = w.Dropdown(
-            description="represent.", options=names, value="mixture", layout=wide, style=style
-        )
+        self.representation = w.Dropdown(description="represent.", layout=wide, style=style)
         self.k = w.IntSlider(
             description="K", value=10, min=1, max=MOST_K, layout=wide, style=style, continuous_update=False
         )
@@ -210,11 +207,13 @@ class Person(w.VBox):
         self.turn = _button("Turn around", "A like becomes a dislike, and the other way", self._turn)
         self.take = _button("Take away", "As if it had not been rated", self._take)
         self.back = _button("As it was", "Undo all of this", self._back)
-        self.prompt_of = w.Dropdown(description="prompt of", options=list(SELECTORS), value="rerank", style=style)
-        self.reader = w.Dropdown(description="LLM", options=self._readers(), style=style)
+        self.prompt_of = w.Dropdown(description="prompt of", style=style)
+        self.reader = w.Dropdown(description="LLM", style=style)
         self.ask = _button("", "", self._ask)
         self.ask.button_style, self.ask.layout.width = "warning", "auto"
         self.status, self.head, self.table, self.prompt = (w.HTML() for _ in range(4))
+        self.offer()
+        self.representation.value, self.prompt_of.value = "mixture", "rerank"
         self._found("user", "")
         self._start()
         for box, kind in ((self.find_user, "user"), (self.find_item, "item")):
@@ -238,7 +237,22 @@ class Person(w.VBox):
         below = w.HBox([changing, asking], layout=row)
         super().__init__([finding, settings, self.head, self.status, self.table, below])
         self.add_class("rallrec-person")
+        lab.panels.add(self)
         self._draw()
+
+    def offer(self) -> None:
+        """Fill the lists; what joined since the last time stands at their ends."""
+        offered = {
+            self.representation: [name for name in REPRESENTATIONS if own.fits(name, self._data.name)],
+            self.prompt_of: list(SELECTORS),
+            self.reader: self._readers(),
+        }
+        before, self._setting = self._setting, True
+        for knob, names in offered.items():
+            if list(knob.options) != names:
+                value, knob.options = knob.value, names
+                knob.value = value if value in names else next(iter(names), None)
+        self._setting = before
 
     def _readers(self) -> list[str]:
         names = [name for name in ("llm", "zero-shot") if self.lab.study.affordable({"": Choice(reader=name)})]
@@ -321,7 +335,7 @@ class Person(w.VBox):
             if not self.turned and not self.gone:
                 self._was = {column.selector: column.p for column in columns}
             self._write(columns)
-            self._offer(columns)
+            self._list_history(columns)
             self._write_prompt()
 
     def _write(self, columns: list[Column]) -> None:
@@ -370,7 +384,7 @@ class Person(w.VBox):
         changes = frozenset(self.turned), frozenset(self.gone)
         return selector, reader, self.representation.value, self.k.value, changes
 
-    def _offer(self, columns: list[Column]) -> None:
+    def _list_history(self, columns: list[Column]) -> None:
         """The history items that are shown, and those that are gone, to choose among."""
         data, names = self.sample.study.split.data, {}
         for column in columns:

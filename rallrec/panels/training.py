@@ -13,8 +13,8 @@ from ..infra.cache import Cache, default_cache, digest
 from ..infra.early_stopping import Watch, watched
 from ..infra.errors import InputError, one_of
 from ..infra.progress import Below, showing
-from ..representations.alignment import train_alignment
-from ..representations.lightgcn import train_lightgcn
+from ..representations.alignment import AlignmentSettings, train_alignment
+from ..representations.lightgcn import LightGCNSettings, train_lightgcn
 from ..representations.mixture import REPRESENTATIONS, mix
 from . import drawing
 from .desk import Desk
@@ -49,27 +49,47 @@ class Trained:
     """What was trained.
 
     Attributes:
-        names: the representations that joined the knobs: collaborative, aligned, mixture.
-        auc: the vote's on validation samples, by which the best epoch was chosen; NaN of what was found in the cache.
-        stopped: whether by hand, before its end.
+        names: the representations that joined the knobs: collaborative, aligned, mixture; the first alone where the
+            alignment was interrupted.
+        scores: of the graph's checks by their epoch, the vote's AUC on validation samples, by which the best epoch was
+            chosen. stop_k: the items shown there.
+        cached: whether the graph was trained before. stopped: whether by hand, before its end.
     """
 
-    names: tuple[str, str, str]
-    scores: tuple[float, ...]
+    names: tuple[str, ...]
+    scores: dict[int, float]
+    stop_k: int
+    cached: bool
     stopped: bool
 
+    @property
+    def sentence(self) -> str:
+        """What joined the knobs, and how good the graph is."""
+        how = "trained before, out of the cache" if self.cached else "stopped by hand" if self.stopped else ""
+        told = [f"{', '.join(map(repr, self.names))} joined the knobs."]
+        if np.isfinite(list(self.scores.values())).any():
+            epoch = max(self.scores, key=lambda epoch: np.nan_to_num(self.scores[epoch]))
+            told.append(
+                f"The graph's best epoch was {epoch} of {max(self.scores)}{f' ({how})' if how else ''}: "
+                f"validation AUC {self.scores[epoch]:.4f} by the vote of the {self.stop_k} most similar."
+            )
+        if len(self.names) == 1:
+            told.append("The alignment was interrupted: call it again for the rest.")
+        return " ".join(told)
+
     def __repr__(self) -> str:
-        best = f"best validation AUC {max(self.scores):.4f} after {len(self.scores)} checks"
-        told = f", {best}" if self.scores else ", found in the cache"
-        stopped = ", stopped by hand: the best until then" if self.stopped else ""
-        return f"{', '.join(map(repr, self.names))} joined the knobs{told}{stopped}"
+        return self.sentence
+
+    def _repr_html_(self) -> str:
+        return f"<div>{escape(self.sentence)}</div>"
 
 
 def train(lab: Desk, name: str = "", **settings) -> Trained:
     """Train a graph and an alignment with other settings; they join the knobs as representations.
 
-    Interrupt it (■), and the graph ends at its next check with the best it had; the alignment is short and goes to
-    its end. What was trained to its end is cached; what was stopped is not, since its settings do not say what it is.
+    Interrupt it (■), and the graph ends at its next check with the best it had, and is aligned. Interrupt it during
+    the alignment, and the graph joins the knobs without one. What was trained to its end is cached; what was stopped
+    is not, since its settings do not say what it is.
 
     Args:
         name: told behind ``colla``, ``ssl`` and ``mixture``; by default the settings.
@@ -88,45 +108,58 @@ def train(lab: Desk, name: str = "", **settings) -> Trained:
     names = tuple(f"{part} ({name})" for part in ("colla", "ssl", "mixture"))
     graph = study.size.lightgcn | {n: v for n, v in settings.items() if n in GRAPH}
     alignment = study.size.alignment | {n: v for n, v in settings.items() if n in ALIGNMENT}
-    below = Below()
-    watch = Watch()
+    of_graph = LightGCNSettings(**graph)
+    of_graph.check()  # both, before minutes are spent on the graph
+    AlignmentSettings(**alignment).check()
+    below, watch = Below(), Watch()
     text = study["text"]
-    progress = [""]
+    progress, scores = [""], {}
 
     def draw(_=None) -> None:
-        curve = drawing.checks(watch.scores, f"{escape(name)}: validation AUC of the vote, by check")
-        shown = curve if watch.scores else ""
-        below(f"<div style='max-width:640px'>{shown}<div>{progress[0]}</div></div>")
+        what = f"{name}: validation AUC of the vote of the {of_graph.stop_k} most similar"
+        curve = drawing.checks(scores, what) if scores else ""
+        below(f"<div style='max-width:640px'>{curve}<div>{progress[0]}</div></div>")
 
-    def say(told: str) -> None:
-        progress[0] = f"{told}; interrupt (■) keeps the best until then" if told else ""
+    def checked(watch: Watch) -> None:
+        scores[min(len(watch.scores) * of_graph.check_every, of_graph.epochs)] = watch.scores[-1]
         draw()
 
-    watch.on_check = draw
-    cache = KeptIfWhole(default_cache(), watch)
-    device = dict(seed=study.seed, device=study.device, cache=cache)
-    with showing(say), interrupt_stops(watch):
-        with watched(watch):
-            colla = train_lightgcn(study.split, **graph, **device).items
-        stopped = watch.stopped
-        ssl = train_alignment(text, colla, study.warm, **alignment, **device).ssl
-    progress[0] = "stopped by hand" if stopped else ""
-    draw()
-    _join(names, text, colla, ssl, study.split.data.name)
-    return Trained(names, tuple(watch.scores), stopped)
+    def say(told: str, then: str) -> None:
+        progress[0] = f"{told}; {then}" if told else ""
+        draw()
+
+    def say_of_graph(told: str) -> None:
+        stopping = "stopping at the next check" if watch.stopped else "interrupt (■) keeps the best until then"
+        say(told, stopping)
+
+    watch.on_check = checked
+    device = dict(seed=study.seed, device=study.device, cache=KeptIfWhole(default_cache(), watch))
+    with showing(say_of_graph), watched(watch), interrupt_stops(watch):
+        made = train_lightgcn(study.split, **graph, **device)
+    cached, scores = not watch.scores, dict(zip(made.epoch.tolist(), made.agreement.tolist(), strict=True))
+    try:
+        say("Aligning text and graph", "interrupt (■) leaves that out")
+        with showing(lambda told: say(told, "interrupt (■) leaves it out")):
+            ssl = train_alignment(text, made.items, study.warm, **alignment, **device).ssl
+    except KeyboardInterrupt:
+        names, ssl = names[:1], None
+    say("", "")
+    _join(names, text, made.items, ssl, study.split.data.name)
+    return Trained(names, scores, of_graph.stop_k, cached, watch.stopped)
 
 
-def _join(names: tuple[str, str, str], text: np.ndarray, colla: np.ndarray, ssl: np.ndarray, dataset: str) -> None:
+def _join(names: tuple[str, ...], text: np.ndarray, colla: np.ndarray, ssl: np.ndarray | None, dataset: str) -> None:
     """Register what was trained; the same content under the same names stays what it is."""
-    content = digest(colla) + digest(ssl)
-    made = {
-        names[0]: OfData(names[0], lambda study: colla, dataset, content),
-        names[1]: OfData(names[1], lambda study: ssl, dataset, content),
-        names[2]: Mixture(
-            names[2], lambda study, weights=None: mix(text, colla, ssl, weights=weights), dataset, content, PARTS
-        ),
-    }
-    for name, recipe in made.items():
+    content = digest(colla) + ("" if ssl is None else digest(ssl))
+    made = [OfData(names[0], lambda study: colla, dataset, content)]
+    if ssl is not None:
+        made.append(OfData(names[1], lambda study: ssl, dataset, content))
+        made.append(
+            Mixture(
+                names[2], lambda study, weights=None: mix(text, colla, ssl, weights=weights), dataset, content, PARTS
+            )
+        )
+    for name, recipe in zip(names, made, strict=True):
         if name not in REPRESENTATIONS or getattr(REPRESENTATIONS[name], "content", "") != content:
             REPRESENTATIONS.add(name, recipe)
 
