@@ -72,9 +72,13 @@ class Compared:
         return self.sentence
 
     def _repr_html_(self) -> str:
-        stopped = f" Stopped: {len(self.samples)} of {self.wanted} samples." if len(self.samples) < self.wanted else ""
+        n = len(self.samples)
+        return self.html(f" Stopped: {n} of {self.wanted} samples." if n < self.wanted else "")
+
+    def html(self, then: str = "") -> str:
+        """The sentence, ``then`` behind it, and the table."""
         table = self.table().style.hide().set_table_attributes("style='font-size:13px'").to_html()
-        return f"<div style='font-size:15px'>{escape(self.sentence)}{stopped}</div>{table}"
+        return f"<div style='font-size:15px'>{escape(self.sentence)}{then}</div>{table}"
 
 
 def compare_prompts(lab: Desk, a: str, b: str, samples: int, selector: str, k: int) -> Compared:
@@ -99,10 +103,15 @@ def compare_prompts(lab: Desk, a: str, b: str, samples: int, selector: str, k: i
     asked = [built(name, study, shown, llm) for name in (a, b)]
     left = sum(llm.unanswered(each.texts, each.options) for each in asked)
     names = tuple(name if len(name) <= 30 else f"{name[:28]} …" for name in (a, b))
-    below, began, answered = Below(), time.monotonic(), 0
     price = f"about {duration(left * ANSWER)}" if left else "all answered before"
-    below(f"{llm.name}: {2 * len(drawn)} prompts on {len(drawn)} samples, {left} to ask, {price}")
+    said = f"{llm.name}: {2 * len(drawn)} prompts on {len(drawn)} samples, {left} to ask, {price}"
+    below, began, answered = Below(), time.monotonic(), 0
+    below(said)
     p, done = np.zeros((2, len(drawn))), 0
+
+    def so_far() -> Compared:
+        return Compared(names, drawn.take(np.arange(done)), p[:, :done], len(drawn))
+
     try:
         with showing(lambda told: None):
             while done < len(drawn):
@@ -111,16 +120,17 @@ def compare_prompts(lab: Desk, a: str, b: str, samples: int, selector: str, k: i
                     texts = each.texts[rows]
                     answered += llm.unanswered(texts, each.options)
                     p[at, rows] = llm.choose(texts, each.options)[:, 0]
-                done = min(done + BLOCK, len(drawn))
-                so_far = Compared(names, drawn.take(np.arange(done)), p[:, :done], len(drawn))
-                if answered:
-                    bar = line(llm.name, answered, max(left, answered), "answer", time.monotonic() - began)
-                    below(f"{so_far._repr_html_()}<div>{bar}; interrupt keeps what is answered</div>")
+                    if at == 1:
+                        done = min(done + BLOCK, len(drawn))
+                    if answered:
+                        bar = line(llm.name, answered, max(left, answered), "answer", time.monotonic() - began)
+                        found = so_far().html() if done else f"<div>{said}</div>"
+                        below(f"{found}<div>{bar}; interrupt (■) keeps what is answered</div>")
     except KeyboardInterrupt:
         if not done:
             raise
     below("")
-    return Compared(names, drawn.take(np.arange(done)), p[:, :done], len(drawn))
+    return so_far()
 
 
 def built(name: str, study: Study, shown: Shown, llm: LanguageModel) -> Prompts:
