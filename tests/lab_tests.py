@@ -8,11 +8,14 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +27,14 @@ DATASET = os.environ.get("LAB_DATASET", "tiny")
 OPENED = 'rr.lab("tiny", "tiny-random", profile_name="smoke")' if DATASET == "tiny" else f'rr.lab("{DATASET}")'
 PICTURES = os.environ.get("LAB_PICTURES")  # a folder for screenshots
 WAIT = 120_000  # ms, on a busy machine
+
+
+@dataclass(frozen=True)
+class Server:
+    """JupyterLab's folder, and the address of the notebook."""
+
+    folder: Path
+    address: str
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +68,7 @@ def server(tmp_path_factory):
                     break
                 assert time.monotonic() < until, (home / "log").read_text()
                 time.sleep(0.3)
-            yield f"http://127.0.0.1:{port}/lab/tree/00_lab.ipynb"
+            yield Server(folder, f"http://127.0.0.1:{port}/lab/tree/00_lab.ipynb")
         finally:
             process.terminate()
 
@@ -66,7 +77,7 @@ def server(tmp_path_factory):
 def page(server, chromium):
     """The notebook, opened, with a kernel."""
     page = chromium.new_page(viewport={"width": 1200, "height": 900})
-    page.goto(server)
+    page.goto(server.address)
     page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=WAIT)
     page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status='idle']", timeout=WAIT)
     yield page
@@ -85,6 +96,26 @@ def run(page, n: int) -> None:
             cell.locator(".jp-InputPrompt", has_text=re.compile(r"\[[*\d]+\]")).wait_for(timeout=5000)
             return
     raise AssertionError(f"cell {n} does not run")
+
+
+def write(page, n: int, text: str) -> None:
+    """Write a cell anew, and run it."""
+    cell = page.locator(".jp-CodeCell").nth(n)
+    cell.scroll_into_view_if_needed()
+    cell.locator(".cm-content").click()
+    page.keyboard.press("Control+a")
+    page.keyboard.insert_text(text)
+    run(page, n)
+
+
+def output(page, n: int):
+    return page.locator(".jp-CodeCell").nth(n).locator(".jp-OutputArea").first
+
+
+def listed(page, label: str) -> list[str]:
+    """What a list of the knobs offers."""
+    options = page.locator(f".rallrec-knobs .widget-dropdown:has(label:text-is('{label}')) option").all_inner_texts()
+    return [option.replace("\xa0", " ") for option in options]
 
 
 def picture(page, name: str) -> None:
@@ -177,3 +208,83 @@ def test_a_person_is_looked_up(page):
         "before => document.querySelector('.rallrec-person pre').innerText != before", arg=before, timeout=WAIT
     )
     picture(page, "turned-around")
+
+
+TRAINED = "colla (dimensions 8, layers 1, temperature 0.1)"
+
+
+def test_a_training_joins_the_lists_at_once(page):
+    """The curve stands below the cell, and what was trained is judged when it is chosen."""
+    write(page, 6, "lab.train(dimensions=8, layers=1, temperature=0.1)")
+    output(page, 6).get_by_text("joined the knobs").wait_for(timeout=WAIT)
+    assert output(page, 6).locator("svg polyline").count() == 1
+    assert "best epoch was" in output(page, 6).inner_text()
+    assert TRAINED in listed(page, "representation")  # and no knob was turned
+    picture(page, "trained")
+    page.locator(".rallrec-sentence").scroll_into_view_if_needed()
+    turn(page, "selector", "high")
+    turn(page, "representation", TRAINED)
+    assert re.search(r"AUC 0\.\d{3}", page.locator(".rallrec-sentence").inner_text())
+    picture(page, "trained-chosen")
+    write(page, 6, "lab.train(dimensions=8, layers=1, temperature=0.1)")
+    output(page, 6).get_by_text("trained before, out of the cache").wait_for(timeout=WAIT)
+
+
+def test_the_stop_button_keeps_the_best(page):
+    """A graph of many layers, whose epochs take their time also on small data."""
+    write(page, 6, "lab.train(dimensions=2048, layers=40, epochs=5000)")
+    output(page, 6).locator("svg circle").first.wait_for(timeout=WAIT)
+    page.locator("[data-command='notebook:interrupt-kernel'], jp-button[title^='Interrupt']").first.click()
+    output(page, 6).get_by_text("stopped by hand").wait_for(timeout=WAIT)
+    picture(page, "stopped")
+    assert "mixture (dimensions 2048, layers 40, epochs 5000)" in listed(page, "representation")
+
+
+def test_two_prompts_are_compared(page):
+    """The price first, then the interval as it comes in, then a sentence; a wrong template is one line."""
+    page.evaluate(
+        """() => {
+            window.told = [];
+            const cell = document.querySelectorAll('.jp-CodeCell')[5];
+            new MutationObserver(() => window.told.push(cell.innerText))
+                .observe(cell, {childList: true, subtree: true, characterData: true});
+        }"""
+    )
+    compared = 'lab.compare_prompts("labelled", "plain", samples=12)'
+    write(page, 5, 'lab.prompt("plain", "{history}\\n{title}:")\n' + compared)
+    output(page, 5).locator("th:has-text('log loss')").wait_for(timeout=WAIT)
+    ended = output(page, 5).locator(".jp-OutputArea-executeResult, .jp-OutputArea-output.jp-mod-active")
+    page.wait_for_function(
+        "() => !document.querySelectorAll('.jp-CodeCell')[5].innerText.includes('keeps what is answered')", timeout=WAIT
+    )
+    ended.get_by_text("on 12 validation samples").wait_for(timeout=WAIT)
+    told = page.evaluate("window.told")
+    assert any("24 prompts on 12 samples" in each and "to ask, about" in each for each in told)
+    assert any("interrupt (■) keeps what is answered" in each for each in told)
+    assert not any("Stopped" in each for each in told)
+    assert "prompt: plain" in listed(page, "reader")
+    picture(page, "prompts")
+    write(page, 5, 'lab.compare_prompts("labelled", "{histori} {title}")')
+    output(page, 5).get_by_text("InputError: template has {histori}; it may have:").wait_for(timeout=WAIT)
+    assert len(output(page, 5).inner_text().strip().splitlines()) == 1
+    picture(page, "template")
+
+
+def test_a_saved_command_says_what_the_knobs_said(page, server):
+    """On test samples, which commands judge."""
+    page.get_by_role("button", name="Reset").click()
+    page.wait_for_selector(".rallrec-sentence:has-text('the same as the baseline')", timeout=WAIT)
+    turn(page, "selector", "recent")
+    before = page.locator(".rallrec-sentence").inner_text()
+    page.get_by_label("report on test samples").click()
+    settled(page, before)
+    auc = re.search(r"AUC (0\.\d{3} \[\S+ \S+\]) on", page.locator(".rallrec-sentence").inner_text()).group(1)
+    page.get_by_role("button", name="Save the log").click()
+    page.get_by_text("saved trials.csv and trials.sh").wait_for(timeout=WAIT)
+    picture(page, "saved")
+    script = (server.folder / "trials.sh").read_text()
+    last = next(line for line in reversed(script.splitlines()) if line.startswith("rallrec "))
+    command = [sys.executable, "-m", *shlex.split(last)]
+    told = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True).stdout
+    assert auc in told
+    assert (server.folder / "trials.csv").read_text().count("\n") >= 3
