@@ -197,8 +197,8 @@ class Log:
         lines = [
             "#!/bin/sh",
             "# Run it in the repository. A trial looks at validation samples; these commands report on test samples.",
-            "# The AUC is that of the knobs with `report on test samples`, where these judge all samples. The difference",
-            "# is to the paper's method at the profile's K, whatever baseline was pinned.",
+            "# The AUC is that of the knobs with `report on test samples`, where the knobs judge all of them.",
+            "# The difference is to the paper's method at the profile's K, whatever baseline was pinned.",
             'rallrec() { .venv/bin/python -m rallrec "$@"; }',
         ]
         done: dict[str, None] = {}
