@@ -113,9 +113,15 @@ def output(page, n: int):
 
 
 def listed(page, label: str) -> list[str]:
-    """What a list of the knobs offers."""
-    options = page.locator(f".rallrec-knobs .widget-dropdown:has(label:text-is('{label}')) option").all_inner_texts()
+    """What a list of the knobs offers, in sight or not."""
+    options = page.locator(f".rallrec-knobs .widget-dropdown:has(label:text-is('{label}')) option").all_text_contents()
     return [option.replace("\xa0", " ") for option in options]
+
+
+def to_the_knobs(page) -> None:
+    """Scroll there: what is out of sight has no text for a browser."""
+    page.locator(".jp-CodeCell").nth(1).scroll_into_view_if_needed()
+    page.locator(".rallrec-sentence").wait_for(timeout=WAIT)
 
 
 def picture(page, name: str) -> None:
@@ -221,7 +227,7 @@ def test_a_training_joins_the_lists_at_once(page):
     assert "best epoch was" in output(page, 6).inner_text()
     assert TRAINED in listed(page, "representation")  # and no knob was turned
     picture(page, "trained")
-    page.locator(".rallrec-sentence").scroll_into_view_if_needed()
+    to_the_knobs(page)
     turn(page, "selector", "high")
     turn(page, "representation", TRAINED)
     assert re.search(r"AUC 0\.\d{3}", page.locator(".rallrec-sentence").inner_text())
@@ -272,6 +278,7 @@ def test_two_prompts_are_compared(page):
 
 def test_a_saved_command_says_what_the_knobs_said(page, server):
     """On test samples, which commands judge."""
+    to_the_knobs(page)
     page.get_by_role("button", name="Reset").click()
     page.wait_for_selector(".rallrec-sentence:has-text('the same as the baseline')", timeout=WAIT)
     turn(page, "selector", "recent")
