@@ -116,7 +116,7 @@ def train(lab: Desk, name: str = "", **settings) -> Trained:
     progress, scores = [""], {}
 
     def draw(_=None) -> None:
-        what = f"{name}: validation AUC of the vote of the {of_graph.stop_k} most similar"
+        what = f"Validation AUC of the vote of the {of_graph.stop_k} most similar, by epoch"
         curve = drawing.checks(scores, what) if scores else ""
         below(f"<div style='max-width:640px'>{curve}<div>{progress[0]}</div></div>")
 
