@@ -172,7 +172,7 @@ class Made:
     def affordable(self, rows):
         return {label: choice for label, choice in rows.items() if choice.reader not in self.unaffordable}
 
-    def both(self, a, b):
+    def both(self, a, b, predict):
         self.asked.append((a, b))
         return SimpleNamespace(), a, b
 
@@ -205,6 +205,14 @@ def test_only_what_the_llm_may_be_asked_is_measured(monkeypatch):
         "tuned on retrieved − on recent, both shown the last K",
         "RALLRec − without data augmentation",
     }
+
+
+def test_the_best_id_based_recommender_has_several_seeds(study):
+    """One training's luck is no finding: the first claim's other side is a mean over trainings."""
+    (_, (samples, p, other)), *_ = measured(study, CLAIMS[:1]).items()
+    assert p.shape == (len(samples),)
+    assert other.shape == (study.size.seeds, len(samples))
+    assert len({tuple(each) for each in other}) == study.size.seeds
 
 
 @pytest.mark.filterwarnings("error:constrained_layout")

@@ -6,6 +6,7 @@ that change one of them follow. All are differences of AUC, paired on the same t
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from ..data.split import Samples
 from ..evaluation.metrics import IDENTICAL, adjusted, compare, interval
 from ..pipeline import METHOD, Choice, Study
 from ..readers.base import READERS
-from . import paper
+from . import paper, seeds
 from .experiments import HYBRID, ID_BASED, LAST_K, MIXED, ON_RECENT, RALLREC, RELLA, TABLE_3, TABLE_4, UNTUNED
 
 RATE = 0.05  # of false discoveries among the verdicts of a table
@@ -282,7 +283,7 @@ def measured(
 
     Returns:
         ``{(claim, reader): (samples, p, other)}`` for the readers ``LLM`` and ``vote``, on the test samples that both
-        sides judge.
+        sides judge; of a trained recommender with several seeds, [n_seeds, n_samples].
     """
     out = {}
     for claim in claims:
@@ -292,7 +293,7 @@ def measured(
                 asked = [side for side in (a, b) if READERS[side.reader].samples == "asked"]
                 allowed = among is None or all(side in among for side in asked)
                 if allowed and len(study.affordable({"a": a, "b": b})) == 2:
-                    out[claim, reader] = study.both(a, b)
+                    out[claim, reader] = study.both(a, b, predict=partial(seeds.predict, study))
     return out
 
 
