@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -501,18 +501,11 @@ class Study:
         """The samples that `predict` is for."""
         return READERS[choice.reader].judged(self, part)
 
-    def both(
-        self, one: Choice, other: Choice, part: str = "test", predict: Callable | None = None
-    ) -> tuple[Samples, np.ndarray, np.ndarray]:
-        """The samples of a part that the readers of two choices judge, and P(like) by each.
-
-        Args:
-            predict: of test samples, as for `table`.
-        """
+    def both(self, one: Choice, other: Choice, part: str = "test") -> tuple[Samples, np.ndarray, np.ndarray]:
+        """The samples of a part that the readers of two choices judge, and P(like) by each."""
         mine, theirs = self.judged(one, part), self.judged(other, part)
         common = mine if mine is theirs else mine.take(np.isin(mine.position, theirs.position))
-        predict = predict or partial(self.predict, part=part)
-        return common, predict(one, of=common), predict(other, of=common)
+        return common, self.predict(one, part, common), self.predict(other, part, common)
 
     # --- tables
 

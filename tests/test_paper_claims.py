@@ -172,7 +172,7 @@ class Made:
     def affordable(self, rows):
         return {label: choice for label, choice in rows.items() if choice.reader not in self.unaffordable}
 
-    def both(self, a, b, predict):
+    def both(self, a, b):
         self.asked.append((a, b))
         return SimpleNamespace(), a, b
 
@@ -188,6 +188,7 @@ def test_only_what_the_llm_may_be_asked_is_measured(monkeypatch):
     asked = SimpleNamespace(samples="asked")
     names = {side.reader for claim in CLAIMS for side in claim.llm if isinstance(side, Choice)}
     monkeypatch.setattr(study_claims, "READERS", dict.fromkeys(names, asked) | readers)
+    monkeypatch.setattr(study_claims.seeds, "both", Made.both)
     aucs = dict(DeepFM=0.7, xDeepFM=0.72, DCN=0.71, AutoInt=0.7)
     study = Made(aucs)
     everything = measured(study)

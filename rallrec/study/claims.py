@@ -6,7 +6,6 @@ that change one of them follow. All are differences of AUC, paired on the same t
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -293,7 +292,7 @@ def measured(
                 asked = [side for side in (a, b) if READERS[side.reader].samples == "asked"]
                 allowed = among is None or all(side in among for side in asked)
                 if allowed and len(study.affordable({"a": a, "b": b})) == 2:
-                    out[claim, reader] = study.both(a, b, predict=partial(seeds.predict, study))
+                    out[claim, reader] = seeds.both(study, a, b)
     return out
 
 

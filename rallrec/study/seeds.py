@@ -35,6 +35,12 @@ def predict(study: Study, choice: Choice, of: Samples | None = None) -> np.ndarr
     return p if of is None or of is test else p[:, rows_of(of, test, choice.reader)]
 
 
+def both(study: Study, one: Choice, other: Choice) -> tuple[Samples, np.ndarray, np.ndarray]:
+    """The test samples that the readers of two choices judge, and P(like) by each, as `predict` gives it."""
+    samples = study.both(one, other)[0]
+    return samples, predict(study, one, samples), predict(study, other, samples)
+
+
 def _trained(study: Study, choice: Choice, seeds: range) -> Iterator[np.ndarray]:
     """P(like) of all test samples, as `Study.predict` gives it with each seed."""
     split = study.split
