@@ -290,8 +290,8 @@ def test_a_saved_command_says_what_the_knobs_said(page, server):
     page.get_by_text("saved trials.csv and trials.sh").wait_for(timeout=WAIT)
     picture(page, "saved")
     script = (server.folder / "trials.sh").read_text()
-    last = next(line for line in reversed(script.splitlines()) if line.startswith("rallrec "))
-    command = [sys.executable, "-m", *shlex.split(last)]
+    turned = next(line for line in script.splitlines() if line.startswith("rallrec ") and "--selector recent" in line)
+    command = [sys.executable, "-m", *shlex.split(turned)]
     told = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True).stdout
     assert auc in told
     assert (server.folder / "trials.csv").read_text().count("\n") >= 3
