@@ -76,7 +76,7 @@ def test_no_link_of_the_whole_page_is_broken():
 def test_a_page_opens_on_a_desktop_and_on_a_phone(opened, name):
     page = opened(name, PHONE, "dark")
     page.wait_for_timeout(150)
-    assert page.locator(".bd-article h1").first.is_visible()
+    assert page.locator(".bd-article h1, .bd-search-container h1").first.is_visible()
     assert width_of(page) <= PHONE["width"]
     page.set_viewport_size(DESKTOP)
     assert width_of(page) <= DESKTOP["width"]

@@ -323,7 +323,7 @@ def logits_at(model, padded: torch.Tensor, rows: torch.Tensor, positions: torch.
         rows, positions: index ``padded``; they are broadcast to one shape.
 
     Returns:
-        ``[*shape, vocabulary]``, as the model gives them: scaled or capped where it does so (Gemma 2, Granite, Cohere).
+        ``[*shape, vocabulary]``, as the model gives them; scaled or capped where it does so (Gemma 2, Granite, Cohere).
     """
     head = model.get_output_embeddings()
     hook = head.register_forward_pre_hook(lambda _, hidden: (hidden[0][rows, positions], *hidden[1:]))
