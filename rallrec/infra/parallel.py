@@ -1,5 +1,6 @@
 """Independent trainings side by side, in processes of their own."""
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 
 import joblib
@@ -22,7 +23,9 @@ def side_by_side(make: Callable, of: Sequence[tuple], what: str) -> Iterator[tup
     """
     jobs = (joblib.delayed(_numbered)(n, make, arguments) for n, arguments in enumerate(of))
     at_once = min(len(of), joblib.cpu_count(), PROCESSES)
-    with Progress(what, len(of), "training") as progress:
+    with Progress(what, len(of), "training") as progress, warnings.catch_warnings():
+        # a worker whose memory grew is replaced: nothing is lost, and a notebook is to hold no warning
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
         for made in joblib.Parallel(at_once, return_as="generator_unordered")(jobs):
             progress.add()
             yield made
