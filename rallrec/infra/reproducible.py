@@ -27,7 +27,7 @@ def reproducible(seed: int, threads: int | None = None) -> Iterator[None]:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         torch.use_deterministic_algorithms(True, warn_only=True)  # it warns of those that are missing
-        torch.utils.deterministic.fill_uninitialized_memory = False  # a tenth of the time, for memory that nobody reads
+        torch.utils.deterministic.fill_uninitialized_memory = False  # it takes time, and nobody reads that memory
         torch.set_num_threads(threads or before_threads)
         try:
             yield

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import io
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from html import escape
 
 import ipywidgets as w
@@ -21,6 +21,7 @@ from ..study.knobs import OPTIONS
 from . import drawing, own
 from .desk import FEW, Desk
 from .trials import PAPER, PARTS, Trial, described, fill, is_instant, offered_readers, points
+from .widgets import button, refill
 
 PARTS_OF = {  # what the weights of a mixture are of
     "mixture": ("text", "colla", "ssl"),
@@ -50,15 +51,15 @@ class Knobs(w.VBox):
         self._seconds = ANSWER
         self.knob = self._made()
         self.reset, self.pin, self.unpin = (
-            _button(*each)
+            button(*each)
             for each in (
                 ("Reset", "All knobs to the paper's method", self._reset),
                 ("Pin as baseline", "Compare with this from now on", self._pin),
                 ("Paper's baseline", "Compare with the paper's method at K = 30 again", self._unpin),
             )
         )
-        self.ask, self.stop = _button("", "", self._ask), _button("Stop", "What was answered is kept", self._stop)
-        self.save = _button("Save the log", "trials.csv, and trials.sh with a command a trial", self._save)
+        self.ask, self.stop = button("", "", self._ask), button("Stop", "What was answered is kept", self._stop)
+        self.save = button("Save the log", "trials.csv, and trials.sh with a command a trial", self._save)
         self.sentence, self.status, self.figures, self.table = (w.HTML() for _ in range(4))
         self.ask.layout.display = self.stop.layout.display = "none"
         self.ask.layout.width = "auto"
@@ -127,11 +128,7 @@ class Knobs(w.VBox):
         }
         with self._together():
             for name, names in offered.items():
-                knob = self.knob[name]
-                if list(knob.options) != names:
-                    before = knob.value
-                    knob.options = names
-                    knob.value = before if before in names else names[0]
+                refill(self.knob[name], names)
             self.knob["dataset"].value = self.lab.dataset
 
     @contextlib.contextmanager
@@ -454,9 +451,3 @@ def log_table(trials: list[Trial], most: int = LOGGED) -> str:
     return (
         f"<table style='border-collapse:collapse;font-size:12px;line-height:1.35'><tr>{heads}</tr>{body}</table>{more}"
     )
-
-
-def _button(label: str, tip: str, pressed: Callable) -> w.Button:
-    made = w.Button(description=label, tooltip=tip, layout=w.Layout(width="auto"))
-    made.on_click(pressed)
-    return made

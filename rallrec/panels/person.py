@@ -26,6 +26,7 @@ from ..retrieval.retrieve import Shown, similarities
 from ..retrieval.selectors import SELECTORS
 from . import own
 from .desk import Desk
+from .widgets import button, refill
 
 MATCHES = 8  # of a search
 MOST_K = 20
@@ -204,12 +205,12 @@ class Person(w.VBox):
             description="K", value=10, min=1, max=MOST_K, layout=wide, style=style, continuous_update=False
         )
         self.history = w.SelectMultiple(rows=8, layout=w.Layout(width="auto", min_width="310px"))
-        self.turn = _button("Turn around", "A like becomes a dislike, and the other way", self._turn)
-        self.take = _button("Take away", "As if it had not been rated", self._take)
-        self.back = _button("As it was", "Undo all of this", self._back)
+        self.turn = button("Turn around", "A like becomes a dislike, and the other way", self._turn)
+        self.take = button("Take away", "As if it had not been rated", self._take)
+        self.back = button("As it was", "Undo all of this", self._back)
         self.prompt_of = w.Dropdown(description="prompt of", style=style)
         self.reader = w.Dropdown(description="LLM", style=style)
-        self.ask = _button("", "", self._ask)
+        self.ask = button("", "", self._ask)
         self.ask.button_style, self.ask.layout.width = "warning", "auto"
         self.status, self.head, self.table, self.prompt = (w.HTML() for _ in range(4))
         self.offer()
@@ -249,9 +250,7 @@ class Person(w.VBox):
         }
         before, self._setting = self._setting, True
         for knob, names in offered.items():
-            if list(knob.options) != names:
-                value, knob.options = knob.value, names
-                knob.value = value if value in names else next(iter(names), None)
+            refill(knob, names)
         self._setting = before
 
     def _readers(self) -> list[str]:
@@ -430,9 +429,3 @@ class Person(w.VBox):
 
 def _moved(was: float | None, now: float) -> bool:
     return was is not None and f"{was:.2f}" != f"{now:.2f}"
-
-
-def _button(label: str, tip: str, pressed: Callable) -> w.Button:
-    made = w.Button(description=label, tooltip=tip, layout=w.Layout(width="auto"))
-    made.on_click(pressed)
-    return made

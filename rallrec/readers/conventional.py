@@ -1,8 +1,8 @@
 """Conventional recommenders to compare with: the paper's DeepFM, xDeepFM, DCN and AutoInt, and DCNv2 and DIN.
 
-The networks are torch-rechub's (see `networks`); what is here is the data's edge (fields of a sample as
-numbers) and a training loop over whole arrays, since the library's own goes through a Python loader
-row by row and writes its weights to the working directory. Several trainings run side by side.
+The networks are torch-rechub's (see `networks`); they read a sample as `fields`. What is here is a training loop over
+whole arrays, since the library's own goes through a Python loader row by row and writes its weights to the working
+directory. Several trainings run side by side.
 """
 
 from collections.abc import Sequence

@@ -42,6 +42,7 @@ def fields(split: Split, samples: Samples, history: int) -> tuple[dict[str, np.n
 
 
 def past(split: Split) -> dict:
+    """What is known of item and user before each sample, by its name: functions of samples, float [n_samples]."""
     overall = split.data.rating[split.train_ratings].mean(dtype=float)
     return {
         "item's mean rating": lambda s: item_statistics(split, s)[0],

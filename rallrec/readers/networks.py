@@ -32,7 +32,7 @@ def network(name: str, sizes: dict[str, int], d: int, layers: tuple[int, ...], d
     """A network over a sample's fields.
 
     Args:
-        name: one of `conventional.MODELS`. sizes: how many values each field has, see `conventional.fields`.
+        name: one of `conventional.MODELS`. sizes: how many values each field has, see `fields.fields`.
         d: dimensions of a field's embedding. layers: of the MLP that each network has.
     """
     first = dict(initializer=RandomNormal(0, 0.01))
