@@ -3,6 +3,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 import rallrec as rr
 from rallrec.infra.cache import Cache
@@ -36,6 +37,19 @@ def test_the_loss_is_the_papers(temperature, rows):
     options = {} if temperature == 1 else dict(temperature=temperature)  # the paper has none
     loss = alignment_loss(torch.as_tensor(a), torch.as_tensor(b), rows=rows, **options)
     assert loss.item() == pytest.approx(total / len(rows or items))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.1, 0.03, 0.01])
+def test_its_gradient_is_that_of_two_cross_entropies(temperature):
+    """Also where the temperature is so low that exponentials would overflow."""
+    rng = np.random.default_rng(0)
+    a, b = (torch.tensor(unit(rng.normal(size=(30, 6)))).requires_grad_() for _ in range(2))
+    logits, own = a @ b.T / temperature, torch.arange(30)
+    plain = F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)
+    loss = alignment_loss(a, b, temperature)
+    assert loss.item() == pytest.approx(plain.item())
+    for ours, theirs in zip(torch.autograd.grad(loss, (a, b)), torch.autograd.grad(plain, (a, b)), strict=True):
+        assert ours.numpy() == pytest.approx(theirs.numpy(), abs=1e-12)
 
 
 @pytest.fixture(scope="module")
