@@ -6,7 +6,8 @@ import torch
 
 import rallrec as rr
 from rallrec.evaluation.metrics import auc
-from rallrec.infra.cache import Cache
+from rallrec.infra.cache import Cache, default_cache
+from rallrec.profiles import PROFILES
 from rallrec.readers import conventional
 from rallrec.readers.conventional import MODELS, baseline, baselines, tuned
 from rallrec.readers.fields import fields
@@ -74,23 +75,39 @@ def test_trees_on_ids_and_statistics(tiny_split):
     assert auc(tiny_split.valid.liked, valid) > 0.57
 
 
-def test_the_best_of_a_grid(tiny_split, monkeypatch):
+def test_the_best_of_a_grid(tiny_split, cache, monkeypatch):
+    """All that is missing is trained at once; what was found before is not looked for again."""
     asked = []
 
-    def judged(wanted, split, device):
-        asked.append(([settings["most"] for _, settings in wanted], device))
+    def judged(wanted, split, cache, device):
+        asked.append(([(model, settings["most"]) for model, settings in wanted], device))
         found = {"DIN": 0.1, "DCN": 1.0}
         return [(1 - abs(settings["decay"] - found[model]), None, None) for model, settings in wanted]
 
     monkeypatch.setattr(conventional, "baselines", judged)
     grid = [dict(decay=d) for d in (0.01, 0.1, 1.0)]
-    best, table = tuned(["DIN", "DCN"], tiny_split, grid, device="cuda:1")
+    best, table = tuned(["DIN", "DCN"], tiny_split, grid, device="cuda:1", cache=cache)
     assert best == dict(DIN=dict(decay=0.1), DCN=dict(decay=1.0))
     assert table.valid_auc.tolist() == pytest.approx([0.91, 1.0, 0.1, 0.01, 0.1, 1.0])
     assert table.model.tolist() == ["DIN"] * 3 + ["DCN"] * 3
+    assert asked[0] == ([("DIN", 200_000)] * 3 + [("DCN", 200_000)] * 3, "cuda:1")
+    asked.clear()
+    again, _ = tuned(["DCN"], tiny_split, grid, cache=cache)
+    assert again == dict(DCN=dict(decay=1.0))
+    assert not asked
     monkeypatch.setattr(conventional, "TUNING_SAMPLES", 50)
-    tuned(["DIN"], tiny_split, [dict(decay=0.1)])
-    assert asked == [([200_000] * 6, "cuda:1"), ([50], "cpu")]
+    tuned(["DIN"], tiny_split, [dict(decay=0.1)], cache=cache)
+    assert asked[0] == ([("DIN", 50)], "cpu")
+
+
+def test_a_study_notes_the_search_and_not_its_trainings(tiny_split, tmp_path, monkeypatch):
+    """It is published with what a run was made with, and a fresh clone finds it."""
+    monkeypatch.setenv("RALLREC_DATA", str(tmp_path))
+    default_cache.cache_clear()
+    study = rr.Study(tiny_split, None, PROFILES["smoke"])
+    study.tuned(["DCN", "DeepFM"])
+    assert list(study.trained.values()) == ["search", "search"]
+    default_cache.cache_clear()
 
 
 def test_trainings_side_by_side_are_the_same_to_the_bit(tiny_split, tmp_path, monkeypatch):

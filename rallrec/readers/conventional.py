@@ -82,13 +82,7 @@ def baselines(
 
     On a CPU the trainings that are not in the cache run side by side, one a core; to the bit they are the same.
     """
-    cache, checked = cache or default_cache(), [(model, _checked(model, settings)) for model, settings in wanted]
-    parts = [digest(p.position) for p in (split.train, split.valid, split.test)]
-    names = ("conventional.py", "fields.py", "networks.py")
-    inputs = dict(step="baseline", code=[code_of(str(Path(__file__).with_name(name))) for name in names])
-    # not the device: all draws are made on the CPU, so that devices differ in rounding only, as processors do
-    inputs |= dict(data=split.data.hash, parts=parts, seen=digest(split.train_ratings))
-    keyed = [inputs | dict(model=model) | asdict(s) for model, s in checked]
+    cache, (checked, keyed) = cache or default_cache(), _keyed(wanted, split)
     missing = list({key_of(**keyed[n]): n for n in range(len(keyed)) if not cache.holds(keyed[n])}.values())
     if len(missing) > 1 and device == "cpu" and len(split.train) >= WORTH_A_PROCESS:
         jobs = [(checked[n][0], split, checked[n][1], device) for n in missing]
@@ -99,6 +93,17 @@ def baselines(
         for key, (model, s) in zip(keyed, checked, strict=True)
     ]
     return [(float(made["valid_auc"]), made["valid"], made["test"]) for made in kept]
+
+
+def _keyed(wanted: Sequence[tuple[str, dict]], split: Split) -> tuple[list[tuple[str, BaselineSettings]], list[dict]]:
+    """Each model with its settings, and all that its training depends on, for the cache."""
+    checked = [(model, _checked(model, settings)) for model, settings in wanted]
+    parts = [digest(p.position) for p in (split.train, split.valid, split.test)]
+    names = ("conventional.py", "fields.py", "networks.py")
+    inputs = dict(step="baseline", code=[code_of(str(Path(__file__).with_name(name))) for name in names])
+    # not the device: all draws are made on the CPU, so that devices differ in rounding only, as processors do
+    inputs |= dict(data=split.data.hash, parts=parts, seen=digest(split.train_ratings))
+    return checked, [inputs | dict(model=model) | asdict(s) for model, s in checked]
 
 
 def _checked(model: str, settings: dict) -> BaselineSettings:
@@ -114,23 +119,41 @@ def _checked(model: str, settings: dict) -> BaselineSettings:
 
 
 def tuned(
-    models: Sequence[str], split: Split, grid: list[dict], seed: int = 0, device: str = "cpu"
+    models: Sequence[str],
+    split: Split,
+    grid: list[dict],
+    seed: int = 0,
+    device: str = "cpu",
+    cache: Cache | None = None,
 ) -> tuple[dict[str, dict], pd.DataFrame]:
     """Of each model the settings of ``grid`` with the best validation AUC, and the AUC of all tried.
 
     Compared on at most `TUNING_SAMPLES` of the training samples. Where validation has one class and so no AUC, the
-    first of ``grid``.
+    first of ``grid``. What a search found is kept apart from its trainings, and published: they are most of what
+    conventional recommenders cost.
 
     Returns:
         Settings by model; a line a model and settings, ``model``, the settings and ``valid_auc``.
     """
     # where they are all, the best of these trainings is the one that will be used
     most = TUNING_SAMPLES if len(split.train) > TUNING_SAMPLES else BaselineSettings.most
-    tried = [(model, choice) for model in models for choice in grid]
-    made = baselines([(model, choice | dict(most=most, seed=seed)) for model, choice in tried], split, device=device)
-    table = pd.DataFrame([dict(model=model, **choice) for model, choice in tried]).assign(
-        valid_auc=[m[0] for m in made]
-    )
+    cache, tries, searches = cache or default_cache(), {}, {}
+    for model in models:
+        tries[model] = [(model, choice | dict(most=most, seed=seed)) for choice in grid]
+        searches[model] = dict(step="search", tries=[key_of(**key) for key in _keyed(tries[model], split)[1]])
+
+    def tried(models: Sequence[str]) -> list[float]:
+        return [made[0] for made in baselines([one for m in models for one in tries[m]], split, cache, device)]
+
+    missing = [model for model in models if not cache.holds(searches[model])]
+
+    def search(model: str) -> dict[str, np.ndarray]:
+        tried(missing)  # side by side, when the first is asked for
+        return dict(valid_auc=np.array(tried([model])))
+
+    found = {model: cache.arrays(searches[model], lambda model=model: search(model)) for model in models}
+    table = pd.DataFrame([dict(model=m, **choice) for m in models for choice in grid])
+    table["valid_auc"] = np.concatenate([found[m]["valid_auc"] for m in models])
     best = {model: of.valid_auc.fillna(-1).to_numpy().argmax() for model, of in table.groupby("model")}
     return {model: grid[int(best[model])] for model in models}, table
 

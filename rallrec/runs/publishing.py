@@ -76,7 +76,7 @@ def publish(dataset: str, llm_name: str, profile_name: str, seed: int, reader: s
         ),
         answers=_told(formats),
         embeddings="mean of the last hidden states over a text's tokens, float16",
-        trained=f"what prompts of notebooks 05 and 06 were made with: {steps}",
+        trained=f"what notebooks 05 and 06 were made with: {steps}",
         adapter="see adapter/rallrec.json" if trained.trained_on == dataset else f"that of {trained.trained_on}",
         **_made_now(),
         command=f"rallrec publish --dataset {dataset} --llm {llm_name} --profile {profile_name} --seed {seed}",
@@ -189,7 +189,7 @@ def asked_in(place: str) -> dict[str, tuple[str, str]]:
 
 
 def write_trainings(place: str, cache: Cache, folder: Path) -> dict[str, int]:
-    """Write what the prompts of a place's last runs were made with: graphs, alignments, rankers, each in a file.
+    """Write what a place's last runs were made with: graphs, alignments, rankers, searches of settings; a file each.
 
     What no run of the data set was made with goes. What is published stays as it is: it was used.
 
