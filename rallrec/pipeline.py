@@ -39,7 +39,7 @@ from .retrieval.selectors import ALPHA, ALPHAS, BOTH, ORDERS, SELECTORS, two_cha
 
 PARTS = ("test", "valid")
 OPTIONS = ("alpha", "beta", "both", "order", "recent")  # of selectors
-KEPT = 8  # retrievals of a whole part that are kept in memory
+KEPT = 2**30  # bytes of retrievals of a whole part that are kept in memory
 MOST = 50  # items that each of them holds: what a smaller K shows is the beginning of it
 
 
@@ -163,7 +163,7 @@ class Study:
     differs: tuple[str, ...] = ()
     shifted: bool = False
     _kept: dict[Hashable, object] = field(default_factory=dict, repr=False)
-    _retrieved: dict[Hashable, Shown] = field(default_factory=dict, repr=False)
+    _retrieved: dict[Hashable, np.ndarray] = field(default_factory=dict, repr=False)
     _used: set[str] = field(default_factory=set, repr=False)  # parts asked for, see `items`
     _trained: dict[str, str] = field(default_factory=dict, repr=False)  # see `trained`
 
@@ -228,9 +228,16 @@ class Study:
             InputError: an unknown name, weights where it has none, not a finite matrix with a row an item.
         """
         recipe, weights = REPRESENTATIONS[name], None if weights is None else tuple(weights)
-        items, used = self.remember((recipe, weights), lambda: self._made(recipe, weights))
+        owner = self._owner
+        items, used = owner.remember((recipe, weights), lambda: owner._made(recipe, weights))
         self._used |= used
         return items
+
+    @property
+    def _owner(self) -> "Study":
+        """The study whose representations and retrievals these are: its base, where all that they are made of is."""
+        same = self.base is not None and not self.differs and self.split is self.base.split and not self.shifted
+        return self.base._owner if same else self
 
     def _made(self, recipe: Recipe, weights: tuple[float, ...] | None) -> tuple[Representation, set[str]]:
         """The representation, and the parts that it is made of."""
@@ -328,12 +335,13 @@ class Study:
         if not whole or k > MOST:
             return retrieve(samples, items, k)
         most = k if items.fusion == "halves" else MOST  # of halves the first items depend on K
-        key = items, samples, most
-        if key not in self._retrieved:
-            while len(self._retrieved) >= KEPT:
-                del self._retrieved[next(iter(self._retrieved))]
-            self._retrieved[key] = retrieve(samples, items, most)
-        return Shown(samples, self._retrieved[key].position[:, :k].copy())
+        key, kept = (items, samples, most), self._owner._retrieved
+        if key not in kept:
+            found = retrieve(samples, items, most).position.astype(np.int32)
+            while kept and sum(x.nbytes for x in kept.values()) + found.nbytes > KEPT:
+                del kept[next(iter(kept))]
+            kept[key] = found
+        return Shown(samples, kept[key][:, :k].astype(np.int64))
 
     def shown(self, choice: Choice, samples: Samples, k: int | None = None) -> Shown:
         """What is shown of each sample, [n_samples, K].
@@ -367,7 +375,7 @@ class Study:
             best = max(found.values())
             return ALPHA if np.isnan(best) or found[ALPHA] == best else next(a for a in ALPHAS if found[a] == best)
 
-        return self.remember(("alpha", items, k, beta, both), best)
+        return self._owner.remember(("alpha", items, k, beta, both), best)
 
     # --- who reads it (paper, section 2.3)
 
@@ -468,7 +476,12 @@ class Study:
         As `conventional.tuned` gives them; trained side by side.
         """
         grid = [dict(decay=d, learning_rate=lr) for d in self.size.decays for lr in self.size.learning_rates]
-        return self.remember(("tuned", *models), lambda: tuned(models, self.split, grid, self.seed, self.device))
+
+        def search() -> tuple[dict[str, dict], pd.DataFrame]:
+            with noting(self._trained):
+                return tuned(models, self.split, grid, self.seed, self.device)
+
+        return self.remember(("tuned", *models), search)
 
     def with_best_k(self, choice: Choice) -> Choice:
         """The choice with the K whose vote has the highest AUC on validation samples.

@@ -1,5 +1,7 @@
 """What the past tells of an item and of a user, without a look at the future."""
 
+from functools import lru_cache
+
 import numpy as np
 
 from .split import Samples, Split
@@ -23,21 +25,33 @@ def item_statistics(
     data, seen = split.data, split.train_ratings
     values = data.rating if values is None else values
     overall = values[seen].mean(dtype=float)
-    rank = data.rank
-    if not data.timed:  # a target's own rating must not be in what predicts it, in training as in test
-        seen, rank = np.setdiff1d(seen, split.train.position), np.zeros(data.n_ratings, np.int64)
-    order = seen[np.lexsort((rank[seen], data.item[seen]))]  # by item, then time
+    order, begin, end = _seen_of(split, samples)
     total = np.concatenate([[0], np.cumsum(values[order], dtype=float)])
-    # where in `order` the item's ratings begin, and where those before the sample end
-    key = data.item[order].astype(np.int64) * (data.n_ratings + 1) + rank[order]
-    first = samples.item.astype(np.int64) * (data.n_ratings + 1)
-    until = rank[samples.position] if data.timed else 1
-    begin, end = np.searchsorted(key, first), np.searchsorted(key, first + until)
     count, sums = end - begin, total[end] - total[begin]
     if not data.timed:  # an item of the history is no target, so its own rating is among those seen
-        own = np.isin(samples.position, seen)
+        own = np.isin(samples.position, order)
         count, sums = count - own, sums - np.where(own, values[samples.position], 0)
     return (sums + prior * overall) / (count + prior), count
+
+
+@lru_cache(maxsize=8)  # the same samples are asked for again and again
+def _seen_of(split: Split, samples: Samples) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The ratings that may be seen, by item and then time, and where in them those before each sample begin and end."""
+    data = split.data
+    order, key = _by_item(split)
+    first = samples.item.astype(np.int64) * (data.n_ratings + 1)
+    until = data.rank[samples.position] if data.timed else 1
+    return order, np.searchsorted(key, first), np.searchsorted(key, first + until)
+
+
+@lru_cache(maxsize=2)
+def _by_item(split: Split) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the ratings that may be seen, by item and then time, and the number that sorts them so."""
+    data, seen, rank = split.data, split.train_ratings, split.data.rank
+    if not data.timed:  # a target's own rating must not be in what predicts it, in training as in test
+        seen, rank = np.setdiff1d(seen, split.train.position), np.zeros(data.n_ratings, np.int64)
+    order = seen[np.lexsort((rank[seen], data.item[seen]))]
+    return order, data.item[order].astype(np.int64) * (data.n_ratings + 1) + rank[order]
 
 
 def user_mean(samples: Samples, overall: float, prior: float = 5.0) -> np.ndarray:

@@ -1,5 +1,6 @@
 """LightGBM as a reader of what is shown, and as a conventional recommender without retrieval."""
 
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 
 import numpy as np
@@ -79,16 +80,26 @@ def lightgbm_reader(
     Raises:
         InputError: if the validation samples are of one user only.
     """
+    return next(lightgbm_readers(split, select, items, samples, [seed], cache))
+
+
+def lightgbm_readers(
+    split: Split, select, items: np.ndarray, samples: Samples, seeds: Sequence[int], cache: Cache | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """What `lightgbm_reader` gives with each of ``seeds``; the features are made once."""
     valid = split.valid
     folds = folds_by_user(valid)
     x, asked = (features(split, select(part), items).to_numpy(np.float64) for part in (valid, samples))
     if len(set(valid.liked)) < 2 or min(len(rows) for rows, _ in folds) < 2:
-        return tuple(np.full(n, share_of_likes(valid.liked)) for n in (len(asked), len(x)))
+        same = tuple(np.full(n, share_of_likes(valid.liked)) for n in (len(asked), len(x)))
+        yield from [same] * len(seeds)
+        return
     held_out = [rows for _, rows in folds]
-    of = dict(step="trees", code=code_of(__file__), lightgbm=version("lightgbm"), seed=seed)
-    inputs = of | dict(x=x, liked=valid.liked, folds=held_out, asked=asked)
-    made = (cache or default_cache()).arrays(inputs, lambda: _fit(x, valid.liked, folds, asked, seed))
-    return made["asked"], made["unseen"]
+    of = dict(step="trees", code=code_of(__file__), lightgbm=version("lightgbm"))
+    for seed in seeds:
+        inputs = of | dict(seed=seed, x=x, liked=valid.liked, folds=held_out, asked=asked)
+        made = (cache or default_cache()).arrays(inputs, lambda seed=seed: _fit(x, valid.liked, folds, asked, seed))
+        yield made["asked"], made["unseen"]
 
 
 def _fit(x: np.ndarray, liked: np.ndarray, folds: list, asked: np.ndarray, seed: int) -> dict[str, np.ndarray]:
@@ -122,9 +133,18 @@ def lightgbm_baseline(
         float64 [n_samples], and the same of the validation samples. `share_of_likes` of the training samples for
         all, where they are all liked or none is.
     """
+    return next(lightgbm_baselines(split, samples, [seed], cache))
+
+
+def lightgbm_baselines(
+    split: Split, samples: Samples, seeds: Sequence[int], cache: Cache | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """What `lightgbm_baseline` gives with each of ``seeds``; its tables are made once."""
     train, valid = split.train, split.valid
     if len(set(train.liked)) < 2:
-        return tuple(np.full(len(part), share_of_likes(train.liked)) for part in (samples, valid))
+        same = tuple(np.full(len(part), share_of_likes(train.liked)) for part in (samples, valid))
+        yield from [same] * len(seeds)
+        return
     parts = [fields(split, part, 1)[0] for part in (train, valid, samples)]
     of_past = past(split)
     kinds = [n for n in parts[0] if n not in of_past and "liked items" not in n]
@@ -132,10 +152,13 @@ def lightgbm_baseline(
         np.column_stack([values[n] for n in kinds] + [of(part) for of in of_past.values()]).astype(np.float64)
         for values, part in zip(parts, (train, valid, samples), strict=True)
     ]
-    of = dict(step="trees without retrieval", code=code_of(__file__), lightgbm=version("lightgbm"), seed=seed)
-    inputs = of | dict(tables=tables, kinds=len(kinds), liked=[train.liked, valid.liked])
-    made = (cache or default_cache()).arrays(inputs, lambda: _fit_on_training(tables, train, valid, len(kinds), seed))
-    return made["asked"], made["valid"]
+    of = dict(step="trees without retrieval", code=code_of(__file__), lightgbm=version("lightgbm"))
+    for seed in seeds:
+        inputs = of | dict(seed=seed, tables=tables, kinds=len(kinds), liked=[train.liked, valid.liked])
+        made = (cache or default_cache()).arrays(
+            inputs, lambda seed=seed: _fit_on_training(tables, train, valid, len(kinds), seed)
+        )
+        yield made["asked"], made["valid"]
 
 
 def _fit_on_training(

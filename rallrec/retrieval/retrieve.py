@@ -4,6 +4,7 @@ Similarity is computed between the targets and the history of one user at a time
 product; nothing of size n_items x n_items ever exists.
 """
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -19,7 +20,6 @@ FUSIONS = ("cosine", "softmax", "halves")
 UNIT = 2**26  # see `unit`
 TIE = 2**20  # similarities that round to the same multiple of 1/TIE are ties
 BLOCK = 2**18  # similarities that are computed at a time, of one user's samples
-GATHERED = 2**22  # components of shown items that are side by side at a time
 
 
 def matrix(what: str, x: object) -> np.ndarray:
@@ -204,14 +204,6 @@ def retrieve(samples: Samples, items: np.ndarray | Representation, k: int = 30) 
         raise InputError(f"the representation has {len(items.parts[0])} rows; {data.name} has {data.n_items} items")
     items = items.unit()
     position = np.full((len(samples), width), -1, np.int64)
-    order = np.argsort(samples.user, kind="stable")
-    users = np.split(order, np.flatnonzero(np.diff(samples.user[order])) + 1)
-    blocks = [
-        block
-        for rows in users
-        for block in np.array_split(rows, len(rows) * samples.n_earlier[rows].max(initial=0) // BLOCK + 1)
-        if len(block)
-    ]
 
     def one_block(rows: np.ndarray) -> None:
         first, last = data.start[samples.user[rows[0]]], samples.position[rows].max()
@@ -222,13 +214,26 @@ def retrieve(samples: Samples, items: np.ndarray | Representation, k: int = 30) 
         local = _most_similar(cosines, earlier, items.fusion, k)
         position[rows, : local.shape[1]] = np.where(local >= 0, local + first, -1)
 
+    _each_block(samples, one_block)
+    return Shown(samples, position)
+
+
+def _each_block(samples: Samples, do: Callable[[np.ndarray], None]) -> None:
+    """``do(rows)`` for samples of one user at a time, as many as have `BLOCK` similarities to the history."""
+    order = np.argsort(samples.user, kind="stable")
+    users = np.split(order, np.flatnonzero(np.diff(samples.user[order])) + 1)
+    blocks = [
+        block
+        for rows in users
+        for block in np.array_split(rows, len(rows) * samples.n_earlier[rows].max(initial=0) // BLOCK + 1)
+        if len(block)
+    ]
     # products and partitions of a block are too small to share; a thread a block keeps every core busy
     libraries = threadpool_info()
     n_threads = max((each["num_threads"] for each in libraries if each["user_api"] == "blas"), default=1)
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(n_threads) as pool:
-        for _ in pool.map(one_block, blocks):  # raises what a thread raised
+        for _ in pool.map(do, blocks):  # raises what a thread raised
             pass
-    return Shown(samples, position)
 
 
 def _most_similar(cosines: list[np.ndarray], earlier: np.ndarray, fusion: str, k: int) -> np.ndarray:
@@ -272,8 +277,14 @@ def _softmax(x: np.ndarray, allowed: np.ndarray) -> np.ndarray:
 
 def similarities(shown: Shown, items: np.ndarray) -> np.ndarray:
     """Cosine between each sample's target and each of its shown items, float64 [n_samples, K], 0 for padding."""
-    items = unit(items)
+    items, samples, data = unit(items), shown.samples, shown.samples.data
     out = np.zeros(shown.position.shape)
-    for rows in np.array_split(np.arange(len(shown)), out.size * items.shape[1] // GATHERED + 1):
-        out[rows] = np.einsum("nd,nkd->nk", items[shown.samples.item[rows]], items[shown.item[rows]])
+
+    def one_block(rows: np.ndarray) -> None:
+        first, last = data.start[samples.user[rows[0]]], samples.position[rows].max()
+        if last > first:
+            similar = items[samples.item[rows]] @ items[data.item[first:last]].T  # [t, h]
+            out[rows] = np.take_along_axis(similar, np.maximum(shown.position[rows] - first, 0), 1)
+
+    _each_block(samples, one_block)
     return out * shown.real

@@ -11,7 +11,7 @@ from ..data.split import Samples
 from ..pipeline import Choice, Study, rows_of
 from ..readers.combination import combine
 from ..readers.conventional import MODELS
-from ..readers.trees import lightgbm_baseline, lightgbm_reader
+from ..readers.trees import lightgbm_baselines, lightgbm_readers
 
 TRAINED = (*MODELS, "lightgbm, no retrieval", "lightgbm")  # readers that a seed changes and that train in minutes
 
@@ -49,8 +49,7 @@ def _trained(study: Study, choice: Choice, seeds: range) -> Iterator[np.ndarray]
             yield combine([valid], split.valid.liked, [test])[0]
     elif choice.reader == "lightgbm":
         similarity = study.method.parts[0]
-        for seed in seeds:
-            yield lightgbm_reader(split, lambda some: study.shown(choice, some), similarity, split.test, seed)[0]
+        fitted = lightgbm_readers(split, lambda some: study.shown(choice, some), similarity, split.test, seeds)
+        yield from (test for test, _ in fitted)
     else:
-        for seed in seeds:
-            yield lightgbm_baseline(split, split.test, seed)[0]
+        yield from (test for test, _ in lightgbm_baselines(split, split.test, seeds))
