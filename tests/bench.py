@@ -31,6 +31,7 @@ from rallrec.infra.files import data_dir
 from rallrec.llm.local import LocalModel
 from rallrec.pipeline import Study
 from rallrec.readers import prompts
+from rallrec.representations import alignment as alignments
 from rallrec.representations.lightgcn import train_lightgcn
 from rallrec.representations.text import plain
 from rallrec.retrieval.learned import learn_reranker
@@ -111,6 +112,29 @@ def server() -> None:
     for backend, s in seconds.items():
         print(f"{backend}: {len(texts)} prompts in {s:.1f} s, {len(texts) / s:.1f} prompts/s")
     print(f"the server has {seconds['local'] / seconds['server']:.2f} times the local backend's throughput")
+
+
+def answers(faster: bool) -> None:
+    """P(like) of 100 prompts, with the faster library for linear layers or as torch chooses."""
+    split = rr.split(rr.load("ml-100k"))
+    texts = prompts.build(rr.select(split.test.take(split.test.draw(100)), "recent", None, 10)).texts
+    with TemporaryDirectory() as tmp:
+        llm = rr.language_model(cache=Cache(Path(tmp) / "cache"))
+        for module in () if faster else llm.model.modules():
+            vars(module).pop("forward", None)
+        llm.choose(["warm up"])
+        seconds, p = timed(lambda: llm.choose(texts))
+    print(json.dumps(dict(seconds=seconds, check=round(float(p[:, 0].sum()), 2))))
+
+
+def answers_ours() -> None:
+    """P(like) of 100 prompts by the default LLM in float32, oneDNN's products on AMD's AVX-512."""
+    answers(True)
+
+
+def answers_plain() -> None:
+    """Products as torch chooses."""
+    answers(False)
 
 
 # --- loading and splitting ---------------------------------------------------------------------------
@@ -343,12 +367,42 @@ def epochs_pyg() -> None:
     print(json.dumps(dict(seconds=seconds)))
 
 
+def alignment(loss: Callable | None) -> None:
+    data = movielens()
+    rng = np.random.default_rng(0)
+    text, colla = (rng.normal(size=(data.n_items, d)).astype(np.float32) for d in (1152, 64))
+    ours = alignments.alignment_loss
+    if loss:
+        alignments.alignment_loss = lambda a, b, t=1.0, rows=None: (
+            ours(a, b, t, rows) if rows is not None else loss(a, b)
+        )
+    with TemporaryDirectory() as tmp:
+        settings = dict(cache=Cache(Path(tmp) / "cache"), epochs=30)
+        seconds, made = timed(lambda: alignments.train_alignment(text, colla, **settings))
+    print(json.dumps(dict(seconds=seconds, check=round(float(made.loss.min()), 3))))
+
+
+def alignment_ours() -> None:
+    """30 epochs of the alignment of all items: one exponential of each cosine."""
+    alignment(None)
+
+
+def alignment_plain() -> None:
+    """Two cross entropies."""
+    own = torch.nn.functional.cross_entropy
+
+    def plain(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        logits, at = a @ b.T, torch.arange(len(a))
+        return own(logits, at) + own(logits.T, at)
+
+    alignment(plain)
+
+
 # --- the notebooks -----------------------------------------------------------------------------------
 
 
-def notebooks() -> None:
-    """The six notebooks of MovieLens-100K with the published answers: nothing kept of an earlier run, then all."""
-    rr.load("ml-100k")  # fetched before it is timed
+def notebooks(dataset: str) -> None:
+    rr.load(dataset)  # fetched before it is timed
     with TemporaryDirectory() as tmp:
         data = Path(tmp) / "data"
         data.mkdir()
@@ -356,7 +410,7 @@ def notebooks() -> None:
             (data / name).symlink_to(data_dir().resolve() / name)
         for said in ("nothing kept", "everything kept"):
             places = dict(RALLREC_DATA=str(data), RALLREC_OUTPUT=f"{tmp}/{said}")
-            command = [sys.executable, "-m", "rallrec", "all", "--", "ml-100k"]
+            command = [sys.executable, "-m", "rallrec", "all", "--", dataset]
             seconds, done = timed(
                 lambda env=os.environ | places, command=command: subprocess.run(
                     command, env=env, check=True, capture_output=True, text=True
@@ -364,6 +418,19 @@ def notebooks() -> None:
             )
             each = re.findall(r"^(\d\d)_\w+ +done in +(\d+) s", done.stdout, re.MULTILINE)
             print(f"{said}: {seconds:.0f} s; {', '.join(f'{name}: {s} s' for name, s in each)}")
+
+
+def notebooks_100k() -> None:
+    """The six notebooks of MovieLens-100K with the published answers: nothing kept of an earlier run, then all."""
+    notebooks("ml-100k")
+
+
+def notebooks_1m() -> None:
+    """The same of MovieLens-1M, where its raw file is."""
+    try:
+        notebooks("ml-1m")
+    except InputError as e:
+        print(e)
 
 
 # --- a large catalogue -------------------------------------------------------------------------------
@@ -390,9 +457,15 @@ def large() -> None:
 
 # --- the run -----------------------------------------------------------------------------------------
 
-ALONE = (verbs, server, load, retrieval, reranker, lightgcn, notebooks, large)
+ALONE = (verbs, server, load, retrieval, reranker, lightgcn, notebooks_100k, notebooks_1m, large)
 PAIRS = {
-    "the plain way": ((samples_ours, samples_plain), (retrieval_ours, retrieval_plain), (epochs_ours, epochs_plain)),
+    "the plain way": (
+        (samples_ours, samples_plain),
+        (retrieval_ours, retrieval_plain),
+        (epochs_ours, epochs_plain),
+        (alignment_ours, alignment_plain),
+        (answers_ours, answers_plain),
+    ),
     "a peer": ((nearest_ours, nearest_faiss), (interval_ours, interval_sklearn), (epochs_ours, epochs_pyg)),
 }
 

@@ -132,6 +132,7 @@ def test_the_calibration_of_a_combination_is_told_beside_its_parts(predictions):
     honest = np.where(samples.liked, 0.9, 0.1)
     table = rr.results_table(samples, {"both": good, "one": honest, "other": good**2}, resamples=50)
     said = calibrated(table, "both", ("one", "other"))
-    assert said.startswith("The combination is less well calibrated than its best part: calibration error 0.")
+    assert said.startswith("The combination is as well calibrated as its best part, as far as their intervals tell: ")
     assert f"(one; by chance alone {table.calibration_floor[1]:.3f})" in said
-    assert calibrated(table, "one", ("both",)).startswith("The combination is at least as well calibrated as its parts")
+    assert calibrated(table, "other", ("one",)).startswith("The combination is less well calibrated than its best part")
+    assert calibrated(table, "one", ("other",)).startswith("The combination is better calibrated than its parts")

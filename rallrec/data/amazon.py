@@ -10,7 +10,7 @@ from ..infra.errors import at_least
 from .amazon_lines import read_items, read_ratings
 from .bookcrossing import WORDS as BOOKS
 from .dataset import Dataset, Words, build
-from .filters import enough, latest, limits, rated_between
+from .filters import enough, in_words, latest, limits, rated_between
 from .raw import Archive, damaged, located
 
 _SITE = "https://mcauleylab.ucsd.edu/public_datasets/data/"
@@ -179,6 +179,7 @@ def _read(
     enough(name, rated_between(ratings, "user_id", *user_ratings), f"{user_ratings=}")
     enough(name, rated_between(ratings, "item_id", *item_ratings), f"{item_ratings=}")
     ratings = enough(name, _core(ratings, user_ratings, item_ratings), f"{user_ratings=} with {item_ratings=}")
+    notes.append(f"Kept are users with {in_words(user_ratings)} ratings and titles with {in_words(item_ratings)}.")
     ids = items["item_id"].to_numpy()
     if most_rated is not None:
         counts = ratings["item_id"].value_counts().rename_axis("item").reset_index()

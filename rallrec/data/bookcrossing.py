@@ -91,6 +91,7 @@ def _bookcrossing(name: str, explicit: bool, min_item_ratings: int, min_user_rat
         notes.append(f"{n - len(ratings):,} of {n:,} ratings of these books are implicit (0): left out.")
     ratings = rated_between(ratings, "user_id", min_user_ratings)
     enough(name, ratings, f"{min_user_ratings=} after {min_item_ratings=}")
+    notes.append(f"Kept are books with at least {min_item_ratings} ratings, then readers with {min_user_ratings}.")
     items = _items(books[books["item_id"].isin(ratings["item_id"])])
     raters = np.unique(ratings["user_id"])
     if lacking := (~np.isin(raters, users.index)).sum():

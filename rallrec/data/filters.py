@@ -101,3 +101,9 @@ def limits(what: str, value: tuple[int, int | None]) -> tuple[int, int | None]:
         raise InputError(f"{what} is {value!r}; {said}")
     least, most = at_least(f"{what}[0]", value[0], 0), value[1]
     return least, most if most is None else at_least(f"{what}[1]", most, max(least, 1))
+
+
+def in_words(bounds: tuple[int, int | None]) -> str:
+    """``at least 5``, or ``5 to 100``."""
+    least, most = bounds
+    return f"at least {least:,}" if most is None else f"{least:,} to {most:,}"

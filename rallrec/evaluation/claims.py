@@ -89,8 +89,14 @@ def calibrated(table: pd.DataFrame, method: str, parts: Sequence[str]) -> str:
         cell = interval(row.calibration_error, row.calibration_error_low, row.calibration_error_high)
         return f"{cell} ({name}; by chance alone {row.calibration_floor:.3f})"
 
-    worse = rows.calibration_error[method] > rows.calibration_error[list(parts)].min()
-    lead = "less well calibrated than its best part" if worse else "at least as well calibrated as its parts"
+    best = rows.loc[rows.calibration_error[list(parts)].idxmin()]
+    of = rows.loc[method]
+    if of.calibration_error_low > best.calibration_error_high:
+        lead = "less well calibrated than its best part"
+    elif of.calibration_error_high < best.calibration_error_low:
+        lead = "better calibrated than its parts"
+    else:
+        lead = "as well calibrated as its best part, as far as their intervals tell"
     return f"The combination is {lead}: calibration error {', '.join(map(error, (method, *parts)))}."
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from ..data.split import Split
-from ..infra.errors import at_least
 from .metrics import RESAMPLES, columns, estimate, recalls
 from .resampling import resampled_users
 
@@ -33,9 +32,7 @@ def _items(data, positions: np.ndarray, users: np.ndarray) -> list[np.ndarray]:
     return [data.item[positions[a:b]] for a, b in zip(first, end, strict=True)]
 
 
-def find(
-    split: Split, representations: dict[str, np.ndarray], cuts: tuple[int, ...] = CUTS, seed: int = 0
-) -> pd.DataFrame:
+def find(split: Split, representations: dict[str, np.ndarray], cuts: tuple[int, ...] = CUTS) -> pd.DataFrame:
     """Recall and NDCG at each of ``cuts`` of the test period's likes, by popularity of the item.
 
     A user's query is the mean of the unit embeddings of all training likes. Candidates are the items of
@@ -45,16 +42,15 @@ def find(
         representations: [n_items, d] each.
 
     Returns:
-        Columns ``representation`` (chance is one), ``popularity``, ``cut``, ``recall`` and ``ndcg`` with ``_low`` and
-        ``_high`` (95 %, users resampled), ``users``. A slice without a later like, or with fewer items than twice a
-        cut, has no row: there may be none at all.
+        Columns ``representation`` (``chance`` is the expectation of a random order), ``popularity``, ``cut``,
+        ``recall`` and ``ndcg`` with ``_low`` and ``_high`` (95 %, users resampled), ``users``. A slice without a later
+        like, or with fewer items than twice a cut, has no row: there may be none at all.
     """
     data = split.data
     past, later, users = later_likes(split)
     raters = np.bincount(data.item[split.train_ratings], minlength=data.n_items)
     rated = _items(data, split.train_ratings, users)
-    noise = np.random.default_rng(at_least("seed", seed, 0)).random((len(users), data.n_items), dtype=np.float32)
-    scores = {"chance": noise} | {name: _scores(x, past) for name, x in representations.items()}
+    scores = {name: _scores(x, past) for name, x in representations.items()}
     rows = []
     for popularity, (low, high) in POPULARITY.items():
         inside = (raters >= low) & (raters <= high)
@@ -65,14 +61,17 @@ def find(
         sensible = tuple(cut for cut in cuts if inside.sum() >= 2 * cut)  # half of the candidates is no retrieval
         if not sensible or not some.any():
             continue
+        candidate = np.tile(inside, (int(some.sum()), 1))
+        for row, n in enumerate(np.flatnonzero(some)):
+            candidate[row, rated[n]] = False
+        found = {"chance": _by_chance(candidate.sum(1), wanted[some].sum(1), sensible)}
         for name, score in scores.items():
-            allowed = np.where(inside, score[some], -np.inf)
-            for row, n in enumerate(np.flatnonzero(some)):
-                allowed[row, rated[n]] = -np.inf
-            rows += [
-                dict(representation=name, popularity=popularity, cut=cut, **at, users=int(some.sum()))
-                for cut, at in _at_cuts(allowed, wanted[some], sensible).items()
-            ]
+            found[name] = _at_cuts(np.where(candidate, score[some], -np.inf), wanted[some], sensible)
+        rows += [
+            dict(representation=name, popularity=popularity, cut=cut, **at, users=int(some.sum()))
+            for name, at_cuts in found.items()
+            for cut, at in at_cuts.items()
+        ]
     measured = [f"{metric}{end}" for metric in ("recall", "ndcg") for end in ("", "_low", "_high")]
     return pd.DataFrame(rows, columns=["representation", "popularity", "cut", *measured, "users"])
 
@@ -95,6 +94,18 @@ def _at_cuts(score: np.ndarray, wanted: np.ndarray, cuts: tuple[int, ...]) -> di
     return {
         cut: _mean("recall", recalls(order[:, :cut], wanted))
         | _mean("ndcg", (hit[:, :cut] * gain[:cut]).sum(1) / best[np.minimum(n, cut) - 1])
+        for cut in cuts
+    }
+
+
+def _by_chance(candidates: np.ndarray, likes: np.ndarray, cuts: tuple[int, ...]) -> dict[int, dict[str, float]]:
+    """What `_at_cuts` gives in expectation for a random order; candidates and likes of each user, [n_users]."""
+    share, ranks = likes / candidates, np.arange(max(cuts))
+    gain = 1 / np.log2(ranks + 2)
+    best = np.cumsum(gain)
+    return {
+        cut: _mean("recall", share * np.minimum(cut, candidates) / np.minimum(cut, likes))
+        | _mean("ndcg", share * best[np.minimum(cut, candidates) - 1] / best[np.minimum(cut, likes) - 1])
         for cut in cuts
     }
 

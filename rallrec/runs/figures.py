@@ -25,6 +25,7 @@ DPI = 110
 GOOD, OPEN, BAD = "#029e73", "#8c8c8c", "#d55e00"  # verdicts
 VERDICTS = {CLAIM[1]: GOOD, CLAIM[0]: OPEN, CLAIM[-1]: BAD}
 JUDGED = {"higher": GOOD, "inconclusive": OPEN, "lower": BAD}  # of a difference, see `judged`
+REFERENCE = "compared with"  # the row that the others' differences are to
 SERIES = "#0173b2", "#de8f05", "#a6569d", "#56b4e9", "#ca9161", "#3b3b3b", "#c9b400"  # what a legend names
 MARKERS = "osD^vPX"
 LABEL = 44  # characters of a line of a row's label
@@ -236,7 +237,8 @@ def forest(
     if not len(table):
         return _empty(ax, xlabel=xlabel)
     if group is None and "difference_low" in table:
-        table, group, colors = table.assign(judged=judged(table)), "judged", JUDGED
+        of = np.where(table["difference"].isna(), REFERENCE, judged(table))
+        table, group, colors = table.assign(judged=of), "judged", JUDGED | {REFERENCE: "black"}
     groups = list(dict.fromkeys(table[group])) if group else [None]
     colors = colors or {g: SERIES[i % len(SERIES)] for i, g in enumerate(groups)}
     markers = dict(zip(colors, MARKERS, strict=False))

@@ -227,14 +227,17 @@ def _heading(dataset: str, stands_for: str) -> str:
     return dataset + (f"\npaper: {NAMES[stands_for]}" if stands_for else "\n")
 
 
-def _two_panels(table: pd.DataFrame, dataset: str) -> tuple[Figure, np.ndarray]:
-    """The paper's values to the left, ours to the right, under headings that say of what they are."""
-    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.4))
+def _two_panels(table: pd.DataFrame, dataset: str) -> tuple[Figure, dict[str, Axes]]:
+    """``paper`` to the left, where it has values, and ``ours``, under headings that say of what they are."""
+    names = [name for name in ("paper", "ours") if name == "ours" or table["paper"].notna().any()]
+    figure, axes = plt.subplots(1, len(names), figsize=(WIDTH, 3.4), squeeze=False)
+    panels = dict(zip(names, axes[0], strict=True))
     others, sizes = _stands_for(table.assign(dataset=dataset)), table["n"].dropna()
-    reported = f"the paper, {NAMES[others]}" if others else "the paper"
-    axes[0].set_title(reported if table["paper"].notna().any() else "not in the paper", fontsize="small")
-    axes[1].set_title("here" + (f", {sizes.max():,} samples" if len(sizes) else ""), fontsize="small")
-    return figure, axes
+    if "paper" in panels:
+        panels["paper"].set_title(f"the paper, {NAMES[others]}" if others else "the paper", fontsize="small")
+    here = "here" if "paper" in panels else "here (not in the paper)"
+    panels["ours"].set_title(here + (f", {sizes.max():,} samples" if len(sizes) else ""), fontsize="small")
+    return figure, panels
 
 
 def over_k(figure_3: pd.DataFrame, dataset: str, k: int | None = None) -> Figure:
@@ -243,21 +246,21 @@ def over_k(figure_3: pd.DataFrame, dataset: str, k: int | None = None) -> Figure
     Args:
         figure_3: of `study.paper.over_k`. k: the K of the other results here.
     """
-    figure, axes = _two_panels(figure_3, dataset)
+    figure, panels = _two_panels(figure_3, dataset)
+    right = panels["ours"]
     for i, (line, of) in enumerate(figure_3.groupby("line", sort=False)):
         style = dict(color=SERIES[i], marker=MARKERS[i], ms=4, lw=1.3, label=line)
-        axes[0].plot(of["k"], of["paper"], **style)
-        axes[1].plot(of["k"], of["ours"], **style)
-        axes[1].fill_between(of["k"], of["ours_low"], of["ours_high"], color=SERIES[i], alpha=0.13, lw=0)
-    axes[0].axvline(PAPERS_K, color="black", lw=0.9, ls=":", label=f"the paper's K = {PAPERS_K}")
-    axes[1].axvline(PAPERS_K, color="black", lw=0.9, ls=":")
+        for name, ax in panels.items():
+            ax.plot(of["k"], of[name], **style)
+        right.fill_between(of["k"], of["ours_low"], of["ours_high"], color=SERIES[i], alpha=0.13, lw=0)
+    for ax in panels.values():
+        ax.axvline(PAPERS_K, color="black", lw=0.9, ls=":", label=f"the paper's K = {PAPERS_K}")
     if k is not None:
-        axes[1].axvline(k, color="black", lw=0.9, ls="--", label=f"K = {k} here")
-    for ax in axes:
+        right.axvline(k, color="black", lw=0.9, ls="--", label=f"K = {k} here")
+    for ax in panels.values():
         ax.set_xticks(sorted(figure_3["k"].unique()))
         ax.set(xlabel="K: history items shown", ylabel="AUC")
-    handles = axes[0].get_legend_handles_labels()[0] + axes[1].get_legend_handles_labels()[0][4:]
-    figure.legend(handles=handles, loc="outside lower center", ncols=6, fontsize="small")
+    figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize="small")
     return figure
 
 
@@ -269,20 +272,22 @@ def tunings(figure_4: pd.DataFrame, dataset: str) -> Figure:
     """
     parts = figure_4["row"].str.split(" / ", n=1, expand=True)
     table = figure_4.assign(tuning=parts[0], inference=parts[1])
-    figure, axes = _two_panels(table, dataset)
+    figure, panels = _two_panels(table, dataset)
     ways = list(dict.fromkeys(table["inference"]))
     for i, (tuning, of) in enumerate(table.groupby("tuning", sort=False)):
         style = dict(color=SERIES[i], marker=MARKERS[i], ms=5, label=tuning)
         at = np.array([ways.index(way) for way in of["inference"]]) + 0.16 * (i - 0.5)
-        axes[0].plot(at, of["paper"], lw=0, **style)
+        if "paper" in panels:
+            panels["paper"].plot(at, of["paper"], lw=0, **style)
         spread = np.maximum([of["ours"] - of["ours_low"], of["ours_high"] - of["ours"]], 0)
-        axes[1].errorbar(at, of["ours"], yerr=spread, lw=0, elinewidth=1.1, capsize=2, **style)
-    for ax in axes:
+        panels["ours"].errorbar(at, of["ours"], yerr=spread, lw=0, elinewidth=1.1, capsize=2, **style)
+    for ax in panels.values():
         ax.set_xticks(range(len(ways)), ways)
         ax.set_xlim(-0.5, len(ways) - 0.5)
         ax.set(ylabel="AUC")
         ax.grid(axis="x", visible=False)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize="small")
+    handles = next(iter(panels.values())).get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=2, fontsize="small")
     return figure
 
 

@@ -370,6 +370,12 @@ def for_reading(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
+def notes(table: pd.DataFrame) -> str:
+    """What has to be known to read rows of a table of `judge`: a line a note, with its claims."""
+    claims = table[table["note"] != ""].groupby("note", sort=False)["number"].agg(lambda of: sorted(set(of)))
+    return "\n".join(f"- Claim {' and '.join(map(str, numbers))}: {note}" for note, numbers in claims.items())
+
+
 def counted(table: pd.DataFrame) -> str:
     """Samples and users of a table of `judge`, a sentence: those of most comparisons of each reader, and the others."""
     told = []

@@ -189,7 +189,7 @@ def for_reading(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
     Of the AUC our interval and the difference to the paper's stand there, too; of the others they are in the table
     itself, or the line would not fit a page. Where the paper's values are of another data set than ``dataset``, the
     heading names it. Columns that name a row beside ``row``, such as ``reader``, are kept. Of ReLLa's paper the AUC is
-    shown. Numbers of samples stand there where they differ.
+    shown. Numbers of samples stand there where they differ. Where a paper has no values there is no column of it.
     """
     named = [name for name in ("row", "reader") if name in table]
     parts = {
@@ -198,13 +198,15 @@ def for_reading(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
     first = next(iter(parts.values()))
     shown = first[named].reset_index(drop=True)
     for name, part in parts.items():
-        whole = name == METRICS["auc"]
-        shown[f"{name}: paper{elsewhere(table, dataset) if whole else ''}"] = [_plain(x, ".4f") for x in part["paper"]]
-        if "rella" in part and whole:
+        whole, has = name == METRICS["auc"], part["paper"].notna().any()
+        if has:
+            heading = f"{name}: paper{elsewhere(table, dataset) if whole else ''}"
+            shown[heading] = [_plain(x, ".4f") for x in part["paper"]]
+        if whole and "rella" in part and part["rella"].notna().any():
             shown[f"{name}: ReLLa's paper"] = [_plain(x, ".4f") for x in part["rella"]]
         got = zip(part["ours"], part["ours_low"], part["ours_high"], strict=True)
         shown[f"{name}: here"] = [interval(*of) if whole else _plain(of[0], ".3f") for of in got]
-        if whole:
+        if whole and has:
             shown["AUC: here minus paper"] = [_plain(x, "+.3f") for x in part["difference"]]
     if len(set(first["n"].dropna())) > 1:
         shown["samples"] = ["–" if pd.isna(n) else f"{n:,}" for n in first["n"]]
