@@ -67,7 +67,7 @@ test: env  ## ruff, unit and property tests, and all notebooks on generated data
 	@$(PYTHON) -c 'from importlinter.cli import lint_imports_command as lint; lint()' --no-logo --no-cache
 	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n logical --maxprocesses 4 --dist loadgroup
 
-bench: env  ## how fast the parts are beside the plain way or a peer, and the notebooks, nothing and everything kept
+bench: env  ## how fast the parts are beside the plain way or a peer, and the notebooks (with MovieLens-1M 40 min)
 	@$(PYTHON) tests/bench.py
 
 drill: env  ## the run killed at random moments, crowded, and on broken disks

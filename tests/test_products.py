@@ -5,7 +5,8 @@ import copy
 import pytest
 import torch
 
-from rallrec.llm import local, products
+from rallrec.infra import reproducible
+from rallrec.llm import local
 from rallrec.llm.products import LEAST_ROWS, onednn_is_faster, with_onednn
 
 pytestmark = pytest.mark.skipif(
@@ -73,6 +74,6 @@ def test_an_llm_answers_the_same(tmp_path, monkeypatch, called):
 )
 def test_where_it_is_faster(vendor, capability, faster, monkeypatch, tmp_path):
     (tmp_path / "cpuinfo").write_text(f"vendor_id\t: {vendor}\n")
-    monkeypatch.setattr(products, "Path", lambda _: tmp_path / "cpuinfo")
+    monkeypatch.setattr(reproducible, "Path", lambda _: tmp_path / "cpuinfo")
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     assert onednn_is_faster.__wrapped__() == faster

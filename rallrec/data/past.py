@@ -25,7 +25,8 @@ def item_statistics(
     data, seen = split.data, split.train_ratings
     values = data.rating if values is None else values
     overall = values[seen].mean(dtype=float)
-    order, begin, end = _seen_of(split, samples)
+    whole = any(samples is part for part in (split.train, split.valid, split.test))
+    order, begin, end = (_seen_of_part if whole else _seen_of)(split, samples)
     total = np.concatenate([[0], np.cumsum(values[order], dtype=float)])
     count, sums = end - begin, total[end] - total[begin]
     if not data.timed:  # an item of the history is no target, so its own rating is among those seen
@@ -34,7 +35,6 @@ def item_statistics(
     return (sums + prior * overall) / (count + prior), count
 
 
-@lru_cache(maxsize=8)  # the same samples are asked for again and again
 def _seen_of(split: Split, samples: Samples) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The ratings that may be seen, by item and then time, and where in them those before each sample begin and end."""
     data = split.data
@@ -42,6 +42,9 @@ def _seen_of(split: Split, samples: Samples) -> tuple[np.ndarray, np.ndarray, np
     first = samples.item.astype(np.int64) * (data.n_ratings + 1)
     until = data.rank[samples.position] if data.timed else 1
     return order, np.searchsorted(key, first), np.searchsorted(key, first + until)
+
+
+_seen_of_part = lru_cache(maxsize=6)(_seen_of)  # of two splits; whole parts are asked for again and again
 
 
 @lru_cache(maxsize=2)

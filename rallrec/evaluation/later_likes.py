@@ -88,9 +88,8 @@ def _at_cuts(score: np.ndarray, wanted: np.ndarray, cuts: tuple[int, ...]) -> di
     """Recall and NDCG at each cut, means over users with their intervals, as columns of a table."""
     order = np.argsort(-score, axis=1, kind="stable")[:, : max(cuts)]
     hit = np.take_along_axis(wanted, order, 1)
-    gain = 1 / np.log2(np.arange(max(cuts)) + 2)
-    best = np.cumsum(gain)
-    n = wanted.sum(1)
+    gain = _gain(max(cuts))
+    best, n = np.cumsum(gain), wanted.sum(1)
     return {
         cut: _mean("recall", recalls(order[:, :cut], wanted))
         | _mean("ndcg", (hit[:, :cut] * gain[:cut]).sum(1) / best[np.minimum(n, cut) - 1])
@@ -98,11 +97,14 @@ def _at_cuts(score: np.ndarray, wanted: np.ndarray, cuts: tuple[int, ...]) -> di
     }
 
 
+def _gain(n: int) -> np.ndarray:
+    """What a hit at each of the first n ranks weighs in NDCG."""
+    return 1 / np.log2(np.arange(n) + 2)
+
+
 def _by_chance(candidates: np.ndarray, likes: np.ndarray, cuts: tuple[int, ...]) -> dict[int, dict[str, float]]:
     """What `_at_cuts` gives in expectation for a random order; candidates and likes of each user, [n_users]."""
-    share, ranks = likes / candidates, np.arange(max(cuts))
-    gain = 1 / np.log2(ranks + 2)
-    best = np.cumsum(gain)
+    share, best = likes / candidates, np.cumsum(_gain(max(cuts)))
     return {
         cut: _mean("recall", share * np.minimum(cut, candidates) / np.minimum(cut, likes))
         | _mean("ndcg", share * best[np.minimum(cut, candidates) - 1] / best[np.minimum(cut, likes) - 1])

@@ -72,7 +72,14 @@ _NOTING: ContextVar[tuple[dict[str, str], ...]] = ContextVar("noting", default=(
 @contextmanager
 def noting(trainings: dict[str, str]) -> Iterator[None]:
     """Note what `Cache.arrays` is asked for within the block: in ``trainings``, the step by the key."""
-    token = _NOTING.set((*_NOTING.get(), trainings))
+    with _noting_in(*_NOTING.get(), trainings):
+        yield
+
+
+@contextmanager
+def _noting_in(*trainings: dict[str, str]) -> Iterator[None]:
+    """Note in these alone; without any, not at all."""
+    token = _NOTING.set(trainings)
     try:
         yield
     finally:
@@ -180,11 +187,8 @@ class Cache:
             return read_training(noted(path))
         (blob,) = self.get([key])
         if blob is None:
-            token = _NOTING.set(())  # what is asked for on the way stands in what is made
-            try:
+            with _noting_in():  # what is asked for on the way stands in what is made
                 blob = pack(make())
-            finally:
-                _NOTING.reset(token)
             self.put({key: blob})
         return unpack(blob)
 

@@ -58,9 +58,13 @@ def drawn_on_cpu(model: torch.nn.Module) -> torch.nn.Module:
 
 def hardware() -> str:
     """Processor, cores and GPU in words."""
-    name = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), name)
+    name = cpuinfo("model name") or platform.processor() or platform.machine()
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     return f"{name}, {os.cpu_count()} cores{gpu}"
+
+
+def cpuinfo(name: str) -> str:
+    """What Linux tells of the processor under a name (``model name``, ``vendor_id``); nothing where it does not."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8", errors="replace").splitlines() if info.exists() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(name)), "")

@@ -6,11 +6,12 @@ but for rounding (P(like) by at most 5e-6). In bfloat16, and on other processors
 """
 
 from functools import cache
-from pathlib import Path
 from types import MethodType
 
 import torch
 import torch.nn.functional as F
+
+from ..infra.reproducible import cpuinfo
 
 LEAST_ROWS = 8  # of fewer rows oneDNN takes longer to arrange the weights than it gains
 
@@ -18,11 +19,8 @@ LEAST_ROWS = 8  # of fewer rows oneDNN takes longer to arrange the weights than 
 @cache
 def onednn_is_faster() -> bool:
     """Whether this is an AMD processor whose AVX-512 torch may use, and this torch has oneDNN's product."""
-    info = Path("/proc/cpuinfo")
-    amd = info.exists() and "AuthenticAMD" in info.read_text(encoding="utf-8", errors="replace")
-    return (
-        amd and torch.backends.cpu.get_cpu_capability() == "AVX512" and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    )
+    wide = cpuinfo("vendor_id") == "AuthenticAMD" and torch.backends.cpu.get_cpu_capability() == "AVX512"
+    return wide and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 def with_onednn(model: torch.nn.Module) -> torch.nn.Module:
