@@ -27,6 +27,7 @@ class Server(ThreadingHTTPServer):
         asked: the requests that were answered.
         spelled: how a token's id is told.
         about: what is told of the models beside their names.
+        together: where requests wait for each other before they are answered.
     """
 
     daemon_threads = True
@@ -37,7 +38,7 @@ class Server(ThreadingHTTPServer):
         self.busy, self.busiest, self.content = 0, 0, None
         self.served, self.keys, self.lock = ["tiny", "ml-100k"], set(), threading.Lock()
         self.asked, self.spelled = [], lambda i: llm.tokenizer.decode([i])
-        self.about = {}
+        self.about, self.together = {}, None
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
@@ -64,6 +65,8 @@ class Handler(BaseHTTPRequestHandler):
             server.busy += 1
             server.busiest = max(server.busiest, server.busy)
         try:
+            if server.together:
+                server.together.wait(60)
             if trouble == "hang up":
                 self.close_connection = True
                 self.connection.close()
@@ -200,6 +203,7 @@ def test_options_that_no_answer_holds_are_an_error(remote, server):
 def test_requests_in_flight_are_bounded(server, tmp_path, monkeypatch):
     monkeypatch.setenv("RALLREC_IN_FLIGHT", "2")
     llm = rr.language_model(server.name, cache=Cache(tmp_path / "few.sqlite"))
+    server.together = threading.Barrier(2)  # a fast server would answer the first before the second comes
     llm.embed([f"{n} films" for n in range(30)])
     assert server.busiest == 2
     assert server.answered == 30
