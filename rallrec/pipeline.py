@@ -3,6 +3,7 @@
 Every step answers from the cache, and is made when it is first asked for.
 """
 
+import inspect
 import shlex
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -17,7 +18,8 @@ from .data.loading import load
 from .data.split import Samples, Split, split
 from .evaluation.metrics import RESAMPLES, adjust, auc, columns, difference, results_table
 from .evaluation.resampling import aucs, resampled_users
-from .infra.cache import Cache, default_cache, noting
+from .infra.cache import Cache, default_cache, digest, noting
+from .infra.code import code_of
 from .infra.errors import InputError, at_least, one_of, within
 from .llm.base import LanguageModel
 from .llm.known import known_adapter
@@ -331,8 +333,7 @@ class Study:
 
     def retrieve(self, samples: Samples, items: Representation, k: int) -> Shown:
         """`retrieve.retrieve`; what it found for all test or validation samples is kept for any K."""
-        whole = any(samples is part for part in (self.split.test, self.split.valid))
-        if not whole or k > MOST:
+        if not self._whole(samples) or k > MOST:
             return retrieve(samples, items, k)
         most = k if items.fusion == "halves" else MOST  # of halves the first items depend on K
         key, kept = (items, samples, most), self._owner._retrieved
@@ -361,6 +362,33 @@ class Study:
                 raise InputError(f"selector {choice.selector!r} reads no one representation, so {name} changes nothing")
         return selector.show(self, samples, None, k, **choice.options)
 
+    def voted(self, choice: Choice, samples: Samples, k: int | None = None) -> np.ndarray:
+        """`vote` on what is `shown`, float64 [n_samples]; of all test or validation samples an answer from the cache.
+
+        Not where a selector of the user's own, or a fitted one, chooses: what that depends on is not known here.
+        """
+        selector = SELECTORS[choice.selector]
+        known = selector.reads_items and selector.choose.__module__ == two_channels.__module__
+        if not known or not self._whole(samples):
+            return vote(self.shown(choice, samples, k))
+        k = choice.k or k or self.size.k
+        of = dict(samples=digest(samples.position), selector=choice.selector, k=k, **choice.options)
+        made = self._by_similarity(
+            "vote", self.items(choice), of, lambda: dict(vote=vote(self.shown(choice, samples, k)))
+        )
+        return made["vote"]
+
+    def _whole(self, samples: Samples) -> bool:
+        return any(samples is part for part in (self.split.test, self.split.valid))
+
+    def _by_similarity(self, step: str, items: Representation, of: dict, make: Callable) -> dict[str, np.ndarray]:
+        """`Cache.small` of what follows from similarities of items, and from validation samples."""
+        matrices = items.parts + (items.history or ())
+        parts = self._owner.remember(("digests", items), lambda: [digest(x) for x in matrices])
+        code = [code_of(inspect.getfile(of)) for of in (retrieve, two_channels, vote)]
+        inputs = dict(step=step, code=code, data=self.split.data.hash, parts=parts, fusion=items.fusion, **of)
+        return default_cache().small(inputs | dict(valid=digest(self.split.valid.position)), make)
+
     def best_alpha(self, items: Representation, k: int, beta: float = 1.0, both: str = "sum") -> float:
         """The alpha of `ALPHAS` whose vote has the highest AUC on validation samples (paper, section 2.4).
 
@@ -375,7 +403,11 @@ class Study:
             best = max(found.values())
             return ALPHA if np.isnan(best) or found[ALPHA] == best else next(a for a in ALPHAS if found[a] == best)
 
-        return self._owner.remember(("alpha", items, k, beta, both), best)
+        def kept() -> float:
+            of = dict(k=k, beta=beta, both=both)
+            return float(self._by_similarity("alpha", items, of, lambda: dict(alpha=np.float64(best())))["alpha"])
+
+        return self._owner.remember(("alpha", items, k, beta, both), kept)
 
     # --- who reads it (paper, section 2.3)
 

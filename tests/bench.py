@@ -25,10 +25,10 @@ import torch
 import rallrec as rr
 from rallrec.data.generated import write_large
 from rallrec.evaluation.resampling import aucs, resampled_users
+from rallrec.infra import products
 from rallrec.infra.cache import Cache
 from rallrec.infra.errors import InputError
 from rallrec.infra.files import data_dir
-from rallrec.llm import local
 from rallrec.llm.local import LocalModel
 from rallrec.pipeline import Study
 from rallrec.readers import prompts
@@ -120,7 +120,7 @@ def answers(faster: bool) -> None:
     split = rr.split(rr.load("ml-100k"))
     texts = prompts.build(rr.select(split.test.take(split.test.draw(100)), "recent", None, 10)).texts
     if not faster:
-        local.onednn_is_faster = lambda: False
+        products.onednn_is_faster = lambda: False
     with TemporaryDirectory() as tmp:
         llm = rr.language_model(cache=Cache(Path(tmp) / "cache"))
         llm.choose(["warm up"])

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 import rallrec as rr
+from rallrec.infra import products
 from rallrec.infra.cache import Cache
 from rallrec.infra.reproducible import Dropout, drawn_on_cpu
 from rallrec.representations import alignment
@@ -39,9 +40,11 @@ def test_the_loss_is_the_papers(temperature, rows):
     assert loss.item() == pytest.approx(total / len(rows or items))
 
 
+@pytest.mark.parametrize("block", [1, 4 * 30, 10_000])
 @pytest.mark.parametrize("temperature", [1.0, 0.1, 0.03, 0.01])
-def test_its_gradient_is_that_of_two_cross_entropies(temperature):
-    """Also where the temperature is so low that exponentials would overflow."""
+def test_its_gradient_is_that_of_two_cross_entropies(temperature, block, monkeypatch):
+    """In blocks of one row, of four (and two that are left), of all; where exponentials would overflow, too."""
+    monkeypatch.setattr(alignment, "BLOCK", block)
     rng = np.random.default_rng(0)
     a, b = (torch.tensor(unit(rng.normal(size=(30, 6)))).requires_grad_() for _ in range(2))
     logits, own = a @ b.T / temperature, torch.arange(30)
@@ -141,8 +144,9 @@ def same(a: Alignment, b: Alignment) -> bool:
 
 
 @SIDES
-def test_another_device_gives_the_same(views, tmp_path, sides):
+def test_another_device_gives_the_same(views, tmp_path, sides, monkeypatch):
     """Every tensor is on the device that is asked for, and what is drawn does not depend on it."""
+    monkeypatch.setattr(products, "onednn_is_faster", lambda: False)  # it rounds otherwise, and is a CPU's
     settings = QUICK | sides | dict(dropout=0.2)
     here = train_alignment(*views, cache=Cache(tmp_path / "here"), **settings)
     with Elsewhere() as device:

@@ -360,6 +360,20 @@ def test_tables_show_the_spread_over_seeds(tiny_split):
     assert table.auc_spread[1] == pytest.approx(np.std([auc(samples.liked, q) for q in p], ddof=1))
 
 
+def test_an_interval_does_not_hang_on_the_rest_of_the_table(tiny_split):
+    samples = tiny_split.train
+    rows = {str(seed): of_trainings(samples, 0.1, 3, seed=seed) for seed in range(3)}
+    whole = rr.results_table(samples, rows, "2").set_index("method")
+    few = rr.results_table(samples, {name: rows[name] for name in ("2", "1")}, "2").set_index("method")
+    assert whole.loc["1"].drop("adjusted_p").equals(few.loc["1"].drop("adjusted_p"))
+    e = rr.compare(samples, rows["1"], rows["2"])["auc"]
+    assert (e.low, e.high, e.p) == tuple(whole.loc["1", ["difference_low", "difference_high", "difference_p"]])
+    assert (whole.loc["1", "auc_low"], whole.loc["1", "auc_high"]) == (
+        (alone := rr.evaluate(samples, rows["1"])["auc"]).low,
+        alone.high,
+    )
+
+
 def test_predictions_of_no_seed_are_refused(tiny_split):
     with pytest.raises(rr.InputError, match=r"p has shape \(0, 124\)"):
         rr.evaluate(tiny_split.test, np.zeros((0, 124)))

@@ -167,11 +167,15 @@ def test_what_the_curves_are_measured_on_is_in_the_key(part, tiny_split, cache, 
 
 
 def test_another_device_gives_the_same(tiny_split, tmp_path):
-    """Every tensor is on the device that is asked for, and what is drawn does not depend on it."""
+    """Every tensor is on the device that is asked for, and what is drawn does not depend on it.
+
+    A CPU's products with a sparse matrix are another library's, which rounds otherwise.
+    """
     here = train_lightgcn(tiny_split, Cache(tmp_path / "here"), **SMALL)
     with Elsewhere() as device:
         there = train_lightgcn(tiny_split, Cache(tmp_path / "there"), "meta", **SMALL)
-    assert all((getattr(here, f.name) == getattr(there, f.name)).all() for f in fields(LightGCN))
+    for f in fields(LightGCN):
+        assert getattr(there, f.name) == pytest.approx(getattr(here, f.name), abs=1e-3)
     products = 2 * SMALL["layers"] * SMALL["epochs"]  # there and back, a step an epoch
     assert device.calls["mm"] >= products
 

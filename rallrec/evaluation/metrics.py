@@ -150,7 +150,7 @@ def evaluate(samples: Samples, p: np.ndarray, resamples: int = RESAMPLES, seed: 
     Args:
         samples: what was predicted.
         p: P(like), [n_samples], or by trainings with several seeds, [n_seeds, n_samples]. Then a value is the mean of
-            the trainings' metrics, and each replicate draws users and one training: the interval is of what another
+            the trainings' metrics, and a replicate is of drawn users and one training: the interval is of what another
             training gives on other users. (That of the mean over as many trainings would be narrower.)
         resamples: bootstrap replicates; each draws as many users as there are, with replacement.
 
@@ -177,20 +177,20 @@ def compare(
     all replicates (one order, one AUC): then the bootstrap tells nothing of its difference, and both are NaN.
 
     Args:
-        p, other: as for `evaluate`. Where both are of several trainings, a replicate draws one of each.
+        p, other: as for `evaluate`. Where both are of several trainings, a replicate is of one of each, in all pairs.
         rows, other_rows: bool [n_samples], where ``p`` and where ``other`` is judged; by default everywhere.
-        same_training: whether ``p[i]`` and ``other[i]`` are of one training, and drawn together: one adapter, two
-            prompts. Otherwise they are drawn independently.
+        same_training: whether ``p[i]`` and ``other[i]`` are of one training, and stay together: one adapter, two
+            prompts. Otherwise each is paired with each.
 
     Raises:
         InputError: as for `evaluate`; of one training, but not of as many.
     """
     user, drawn = resampled_users(samples.user, resamples, seed)
     a = _judged(samples, p, user, drawn, rows=rows)
-    b = _judged(samples, other, user, drawn, 0 if same_training else 1, other_rows)
+    b = _judged(samples, other, user, drawn, other_rows)
     if same_training and len(a.p) != len(b.p):
         raise InputError(f"p is of {len(a.p)} trainings, other of {len(b.p)}; the same trainings give as many of each")
-    return {m: a.minus(b, m) for m in METRICS}
+    return {m: a.minus(b, m, same_training) for m in METRICS}
 
 
 def results_table(
@@ -212,7 +212,7 @@ def results_table(
     if baseline is not None:
         one_of("baseline", baseline, predictions)
     user, drawn = resampled_users(samples.user, resamples, 0)
-    judged = {m: _judged(samples, p, user, drawn, stream=at) for at, (m, p) in enumerate(predictions.items())}
+    judged = {method: _judged(samples, p, user, drawn) for method, p in predictions.items()}
     rows = []
     for method, of in judged.items():
         row, made = {"method": method}, of.estimates()
@@ -286,25 +286,24 @@ class _Judged:
 
     Attributes:
         p: [n_seeds, n]. liked, user (as codes): [n].
-        by_seed: each metric, [n_seeds, 1 + resamples]. of: the seed that each replicate draws, [resamples].
+        by_seed: each metric, [n_seeds, 1 + resamples].
     """
 
     p: np.ndarray
     liked: np.ndarray
     user: np.ndarray
     by_seed: dict[str, np.ndarray]
-    of: np.ndarray
 
     def values(self, metric: str) -> np.ndarray:
-        """The mean over seeds, then the replicates of the seeds drawn, [1 + resamples].
+        """The mean over seeds, then each seed's replicates, [n_seeds, 1 + resamples].
 
         Of s trainings the squared distance from their mean is (s - 1) / s of the variance: distances are widened.
         """
         each, n = self.by_seed[metric], len(self.p)
         mean = each.mean(0)
-        if n > 1:
-            mean[1:] += np.sqrt(n / (n - 1)) * (each[self.of, np.arange(1, each.shape[1])] - mean[1:])
-        return mean
+        values = mean + np.sqrt(n / max(n - 1, 1)) * (each - mean)
+        values[:, 0] = mean[0]
+        return values
 
     @property
     def users(self) -> int:
@@ -318,28 +317,32 @@ class _Judged:
         n_seeds, made = len(self.p), {}
         for metric, each in self.by_seed.items():
             spread = float(each[:, 0].std(ddof=1)) if n_seeds > 1 else np.nan
-            made[metric] = replace(estimate(self.values(metric), self.users), seeds=n_seeds, spread=spread)
+            value = estimate(_in_a_row(self.values(metric)), self.users)
+            made[metric] = replace(value, seeds=n_seeds, spread=spread)
         right = ((self.p > 0.5) == self.liked).mean(0)
         return made | {"accuracy": _exact_where_rare(made["accuracy"], self.user, right)}
 
-    def minus(self, other: "_Judged", metric: str) -> Estimate:
-        made = difference(self.values(metric) - other.values(metric), len(np.union1d(self.user, other.user)))
+    def minus(self, other: "_Judged", metric: str, same_training: bool = False) -> Estimate:
+        mine, theirs = self.values(metric), other.values(metric)
+        pairs = mine - theirs if same_training else mine[:, None] - theirs
+        made = difference(_in_a_row(pairs), len(np.union1d(self.user, other.user)))
         if made.identical and not np.array_equal(self.p, other.p):
             return Estimate(made.value, np.nan, np.nan, np.nan, made.users)
         return made
 
 
-def _judged(
-    samples: Samples, p, user: np.ndarray, drawn: np.ndarray, stream: int = 0, rows: np.ndarray | None = None
-) -> _Judged:
-    """``stream``: of the random numbers that draw the trainings, so that those of two predictions are independent."""
+def _in_a_row(values: np.ndarray) -> np.ndarray:
+    """The value and all replicates, of [..., 1 + resamples] whose first column holds the value again and again."""
+    return np.append(values.flat[0], values[..., 1:])
+
+
+def _judged(samples: Samples, p, user: np.ndarray, drawn: np.ndarray, rows: np.ndarray | None = None) -> _Judged:
     rows = np.ones(len(samples), bool) if rows is None else np.asarray(rows)
     if rows.dtype != bool or rows.shape != (len(samples),):
         raise InputError(f"rows are {rows.dtype} {rows.shape}; {len(samples)} samples need a truth value each")
     p, liked, user = _probabilities(samples, p)[:, rows], samples.liked[rows], user[rows]
     each = [metrics_of(liked, one, user, drawn) for one in p]
-    of = np.random.default_rng(stream).integers(0, len(p), len(drawn) - 1)
-    return _Judged(p, liked, user, {m: np.stack([made[m] for made in each]) for m in METRICS}, of)
+    return _Judged(p, liked, user, {m: np.stack([made[m] for made in each]) for m in METRICS})
 
 
 def _exact_where_rare(e: Estimate, user: np.ndarray, hit: np.ndarray) -> Estimate:

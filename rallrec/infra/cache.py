@@ -192,6 +192,15 @@ class Cache:
             self.put({key: blob})
         return unpack(blob)
 
+    def small(self, inputs: Mapping, make: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        """`arrays` of what is no training, but takes longer to make than to read: compressed, and never published."""
+        key = key_of(**inputs)
+        (blob,) = self.get([key])
+        if blob is None:
+            blob = pack(make(), compress=True)
+            self.put({key: blob})
+        return unpack(blob)
+
 
 def _checksum(key: str, value: bytes) -> bytes:
     """Of a row: the key, too, since a damaged index leads to the row of another."""

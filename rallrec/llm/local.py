@@ -14,10 +14,10 @@ import torch
 
 from ..infra.cache import Cache, key_of
 from ..infra.errors import InputError, one_of
+from ..infra.products import with_onednn
 from .base import FORMATS, LanguageModel, adapter_digest, size_told
 from .chat import ChatFormat, Turn
 from .lora import check_adapter, with_adapter
-from .products import onednn_is_faster, with_onednn
 from .weights import PACKAGED, TINY, Packaged, is_here, load_by_name, unpacked
 
 BATCH_TOKENS = 1024  # tokens, padding included, of one forward pass on a CPU: its weights and activations stay in cache
@@ -437,9 +437,7 @@ def open_model(name: str, adapter: str | Path | None, device: str, dtype: str, c
             model = model.to(device, getattr(torch, dtype))
         except (RuntimeError, ValueError, NotImplementedError) as e:  # no room, or quantised weights
             raise InputError(f"{name} can't be put on {device} in {dtype}: {str(e).splitlines()[0]}") from e
-        if dtype == "float32" and torch.device(device).type == "cpu" and onednn_is_faster():
-            model = with_onednn(model)
-        return model.eval(), tokenizer, weights
+        return with_onednn(model).eval(), tokenizer, weights
 
     def opened(load: Callable[[], tuple], weights: str) -> LocalModel:
         adapted = "" if folder is None else f"+{adapter_digest(folder)}"

@@ -5,7 +5,7 @@ import numpy as np
 from ..data.past import item_statistics, user_mean
 from ..llm.base import LanguageModel
 from ..retrieval.retrieve import Shown
-from .base import READERS, Reader, reader
+from .base import READERS, Reader
 from .combination import combine
 from .conventional import MODELS
 from .prompts import Prompts, build
@@ -40,6 +40,16 @@ class Pair(Reader):
         return test if part == "test" else valid
 
     scores = predict
+
+
+class Vote(Reader):
+    """The mean rating of what is shown."""
+
+    def score(self, study, shown: Shown) -> np.ndarray:
+        return vote(shown)
+
+    def scores(self, study, choice, part: str) -> np.ndarray:
+        return study.voted(choice, self.judged(study, part), self.k(study, choice))
 
 
 class LLM(Reader):
@@ -129,6 +139,7 @@ def _conventional(model: str):
 
 
 BUILT_IN = (
+    Vote("vote"),
     Alone("global mean", lambda study, samples: np.zeros(len(samples))),
     Alone("user's mean rating", _user_mean),
     Alone("item's mean rating", lambda study, samples: item_statistics(study.split, samples)[0]),
@@ -142,7 +153,6 @@ BUILT_IN = (
     LLM("zero-shot", None),
 )
 
-reader("vote", probability=False)(lambda study, shown: vote(shown))
 for _one in BUILT_IN:
     READERS.add(_one.name, _one)
 READERS.add("item mean + vote", MeanAndVote("item mean + vote", "item's mean rating", "vote"))

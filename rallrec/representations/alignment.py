@@ -14,12 +14,14 @@ from ..infra.cache import Cache, default_cache
 from ..infra.code import code_of
 from ..infra.early_stopping import EarlyStopping
 from ..infra.errors import InputError, at_least, one_of, within
+from ..infra.products import product, with_onednn
 from ..infra.progress import Progress
 from ..infra.reproducible import Dropout, reproducible
 from ..retrieval.retrieve import matrix
 
 SIDES = ("text", "both")
 STOPS = ("epochs", "held out")
+BLOCK, ON_GPU = 2**18, 2**26  # cosines that are computed at a time
 MOST_LOGIT = 40  # cosine over temperature, whose exponential and its reciprocal float32 sums over any number of items
 TWO_SIDED = dict(sides="both", stop="held out", temperature=0.1, batch=512, dropout=0.2)  # ours
 
@@ -147,33 +149,53 @@ def alignment_loss(a: torch.Tensor, b: torch.Tensor, temperature: float = 1.0, r
     """
     if rows is None and 1 / temperature < MOST_LOGIT:
         return _BothDirections.apply(a, b, temperature)
-    logits = a @ b.T / temperature  # [n, n]
     own = torch.arange(len(a), device=a.device) if rows is None else torch.as_tensor(rows, device=a.device)
-    return F.cross_entropy(logits[own], own) + F.cross_entropy(logits.T[own], own)
+    return sum(F.cross_entropy(one[own] @ other.T / temperature, own) for one, other in ((a, b), (b, a)))
 
 
 class _BothDirections(torch.autograd.Function):
-    """`alignment_loss` over all items, with one exponential of each of the n x n cosines in place of torch's four.
+    """`alignment_loss` over all items, a block of rows at a time: no matrix of n x n cosines is held.
 
-    No maximum is subtracted before it: cosines over a temperature have a bound.
+    No maximum is subtracted before an exponential: cosines over a temperature have a bound.
     """
 
     @staticmethod
     def forward(ctx, a: torch.Tensor, b: torch.Tensor, temperature: float) -> torch.Tensor:
-        f = (a / temperature @ b.T).exp_()  # [n, n], f(text_i, colla_v)
-        rows, columns = f.sum(1), f.sum(0)
+        rows, columns = a.new_empty(len(a)), a.new_zeros(len(b))
+        for block in _blocks(a, b):
+            f = _exponentials(a[block], b, temperature)
+            rows[block] = f.sum(1)
+            columns += f.sum(0)
         ctx.temperature = temperature
-        ctx.save_for_backward(a, b, f, rows, columns)
+        ctx.save_for_backward(a, b, rows, columns)
         return (rows.log() + columns.log() - 2 / temperature * (a * b).sum(1)).mean()
 
     @staticmethod
     def backward(ctx, gradient: torch.Tensor):
-        a, b, f, rows, columns = ctx.saved_tensors
-        share = f * (1 / rows[:, None] + 1 / columns)  # [n, n], both softmaxes
+        a, b, rows, columns = ctx.saved_tensors
+        both = torch.cat([b, b / columns[:, None]], 1)
+        of_a = torch.empty_like(a) if ctx.needs_input_grad[0] else None
+        of_b = torch.zeros_like(b) if ctx.needs_input_grad[1] else None
+        for block in _blocks(a, b):
+            f = _exponentials(a[block], b, ctx.temperature)
+            if of_a is not None:  # the softmaxes of rows and of columns
+                by_rows, by_columns = product(f, both).chunk(2, 1)
+                of_a[block] = by_rows / rows[block, None] + by_columns
+            if of_b is not None:
+                of_b += f.T @ (a[block] / rows[block, None]) + f.T @ a[block] / columns[:, None]
         scale = gradient / len(a) / ctx.temperature
-        of_a = (share @ b - 2 * b) * scale if ctx.needs_input_grad[0] else None
-        of_b = (share.T @ a - 2 * a) * scale if ctx.needs_input_grad[1] else None
-        return of_a, of_b, None
+        return *(None if x is None else (x - 2 * other) * scale for x, other in ((of_a, b), (of_b, a))), None
+
+
+def _blocks(a: torch.Tensor, b: torch.Tensor) -> list[slice]:
+    """Rows of ``a`` whose cosines to all of ``b`` a processor keeps at hand."""
+    few = max(1, (BLOCK if a.device.type == "cpu" else ON_GPU) // len(b))
+    return [slice(start, start + few) for start in range(0, len(a), few)]
+
+
+def _exponentials(a: torch.Tensor, b: torch.Tensor, temperature: float) -> torch.Tensor:
+    """f(text_i, colla_v), [len(a), len(b)]."""
+    return product(a / temperature, b.T).exp_()
 
 
 def _made(text: np.ndarray, colla: np.ndarray, warm: np.ndarray, s: AlignmentSettings, device: str) -> dict:
@@ -247,8 +269,8 @@ def _train(
         else _standardised(colla, rows).to(device)
     )
     with reproducible(s.seed):
-        f = _MLP(t.shape[1], c.shape[1] if text_only else s.dimensions, s).to(device)
-        g = _Same() if text_only else _MLP(c.shape[1], s.dimensions, s).to(device)
+        f = with_onednn(_MLP(t.shape[1], c.shape[1] if text_only else s.dimensions, s).to(device))
+        g = _Same() if text_only else with_onednn(_MLP(c.shape[1], s.dimensions, s).to(device))
         optimizer = torch.optim.AdamW([*f.parameters(), *g.parameters()], lr=s.learning_rate, weight_decay=s.decay)
 
         def both() -> tuple[torch.Tensor, torch.Tensor]:

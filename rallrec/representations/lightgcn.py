@@ -20,6 +20,7 @@ from ..retrieval.retrieve import retrieve
 
 STOP_SAMPLES = 10_000  # validation samples that the epoch is chosen on
 EDGES = ("likes", "all")
+BLOCK = 2**19  # numbers of a block that a processor keeps at hand
 MOST_LAYERS = 100  # each costs a propagation a step, and after a few all embeddings of a graph are the same
 
 
@@ -137,10 +138,9 @@ def bpr(
         nodes: three times [batch], rows of ``first``: users, items of their edges, items that they have not rated.
     """
     out = propagate(adjacency, first, s.layers)
-    u, i, j = (out[x] for x in nodes)  # [batch, d] each
     times = torch.bincount(torch.cat(nodes), minlength=len(first))  # that a node stands in the batch
-    l2 = (times * first.square().sum(1)).sum() / 2 / len(u)
-    return F.softplus((u * (j - i)).sum(1)).mean(), l2
+    l2 = (times * first.square().sum(1)).sum() / 2 / len(nodes[0])
+    return F.softplus(_Margins.apply(out, *nodes)).mean(), l2
 
 
 class _Symmetric(torch.autograd.Function):
@@ -149,11 +149,46 @@ class _Symmetric(torch.autograd.Function):
     @staticmethod
     def forward(ctx, adjacency: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         ctx.adjacency = adjacency
-        return adjacency @ x
+        return _product(adjacency, x)
 
     @staticmethod
     def backward(ctx, gradient: torch.Tensor):
-        return None, ctx.adjacency @ gradient
+        return None, _product(ctx.adjacency, gradient)
+
+
+class _Margins(torch.autograd.Function):
+    """``u.j - u.i`` of each edge, [batch]: its gradient is a product with a sparse matrix of four entries an edge.
+
+    Nothing of the size [batch, d] is made, which would be written to memory and read again for every term.
+    """
+
+    @staticmethod
+    def forward(ctx, x: torch.Tensor, u: torch.Tensor, i: torch.Tensor, j: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(x, u, i, j)
+        few = max(1, BLOCK // x.shape[1]) if x.device.type == "cpu" else len(u)
+        blocks = zip(u.split(few), i.split(few), j.split(few), strict=True)
+        return torch.cat([(F.embedding(u, x) * (F.embedding(j, x) - F.embedding(i, x))).sum(1) for u, i, j in blocks])
+
+    @staticmethod
+    def backward(ctx, g: torch.Tensor):
+        x, u, i, j = ctx.saved_tensors
+        row, column, weight = torch.cat([u, u, i, j]), torch.cat([j, i, u, u]), torch.cat([g, -g, -g, g])
+        order = torch.argsort(row.int(), stable=True)
+        start = torch.searchsorted(row[order], torch.arange(len(x) + 1, device=x.device))
+        return _product(_csr(start, column[order], weight[order], len(x)), x), None, None, None
+
+
+def _csr(start: torch.Tensor, column: torch.Tensor, weight: torch.Tensor, n: int) -> torch.Tensor:
+    """A sparse matrix [n, n]; its numbers of columns in 32 bits, which are read faster."""
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # "CSR support is in beta"
+        return torch.sparse_csr_tensor(start.int(), column.int(), weight, (n, n))
+
+
+def _product(a: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """``A x`` of a sparse A in CSR: on a CPU as weighted sums of rows, for which torch has the faster code."""
+    if x.device.type == "cpu":
+        return F.embedding_bag(a.col_indices(), x, a.crow_indices()[:-1], mode="sum", per_sample_weights=a.values())
+    return a @ x
 
 
 def normalised_adjacency(user: np.ndarray, item: np.ndarray, n_users: int, n_items: int) -> torch.Tensor:
@@ -165,13 +200,8 @@ def normalised_adjacency(user: np.ndarray, item: np.ndarray, n_users: int, n_ite
     weight = 1 / np.sqrt(degree[row] * degree[column])
     order = np.lexsort((column, row))
     start = np.concatenate([[0], np.cumsum(degree)])
-    with warnings.catch_warnings(action="ignore", category=UserWarning):  # "CSR support is in beta"
-        return torch.sparse_csr_tensor(
-            torch.as_tensor(start),
-            torch.as_tensor(column[order].astype(np.int64)),
-            torch.as_tensor(weight[order], dtype=torch.float32),
-            (n, n),
-        )
+    weights = torch.as_tensor(weight[order], dtype=torch.float32)
+    return _csr(torch.as_tensor(start), torch.as_tensor(column[order]), weights, n)
 
 
 def recall_at(users: np.ndarray, items: np.ndarray, held_out: Samples, seen: np.ndarray, k: int = 20) -> float:

@@ -363,8 +363,9 @@ def bars(values: pd.Series, xlabel: str) -> Figure:
 
 
 def save_table(frame: pd.DataFrame, show: pd.DataFrame, path, caption: str = "") -> None:
-    """Write ``path``.csv (``frame``, all digits), ``path``.md and ``path``.tex (``show``, for reading)."""
-    frame.to_csv(f"{path}.csv", index=False, float_format="%.6f", lineterminator="\n")
+    """Write ``path``.csv (``frame``, nine digits), ``path``.md and ``path``.tex (``show``, for reading)."""
+    # digits enough that rounding once more, to those of a table for reading, gives what rounding once gives
+    frame.to_csv(f"{path}.csv", index=False, float_format="%.9f", lineterminator="\n")
     Path(f"{path}.md").write_text(markdown(show) + (f"\n{caption}\n" if caption else ""), encoding="utf-8")
     Path(f"{path}.tex").write_text(latex(show), encoding="utf-8")
 

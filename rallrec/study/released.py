@@ -9,7 +9,6 @@ from ..data.split import PROTOCOLS, SCORED, Protocol, Samples, Split, split
 from ..evaluation.claims import change
 from ..evaluation.metrics import IDENTICAL, Estimate, adjust, columns, compare, evaluate, interval, verdict
 from ..pipeline import ALIGNED, GRAPH, Choice, Study
-from ..readers.vote import vote
 from ..representations.lightgcn import LightGCNSettings
 
 SWITCHES = {
@@ -78,7 +77,7 @@ def changes(study: Study, switched: dict[str, tuple[Protocol, Study]], choice: C
     """
     strict = capped(study)
     test = strict.split.test
-    base = vote(strict.shown(choice, test))
+    base = strict.voted(choice, test)
     table = [_row("strict", evaluate(test, base)["auc"], NONE, test)]
     for label, (protocol, under_it) in switched.items():
         samples = under_it.split.test
@@ -86,7 +85,7 @@ def changes(study: Study, switched: dict[str, tuple[Protocol, Study]], choice: C
         if replace(protocol, first_rows=False) == PROTOCOLS["strict"]:
             table.append(_row(label, evaluate(samples, before)["auc"], NONE, samples))
         else:
-            p = vote(under_it.shown(choice, samples))
+            p = under_it.voted(choice, samples)
             table.append(_row(label, evaluate(samples, p)["auc"], compare(samples, p, before)["auc"], samples))
     return adjust(pd.DataFrame(table))
 
