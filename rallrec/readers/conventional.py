@@ -206,7 +206,7 @@ def _train(name: str, split: Split, s: BaselineSettings, device: str) -> dict[st
 def _predict(model: torch.nn.Module, inputs: dict[str, torch.Tensor], batch: int) -> np.ndarray:
     model.eval()
     n = len(inputs["user"])
-    rows = torch.arange(n).split(8 * batch)
+    rows = torch.arange(n).split(batch)
     if len(rows[-1]) == 1:  # DCNv2 takes no batch of one sample
         rows = *rows[:-1], rows[-1].repeat(2)
     answers = [model({k: v[r] for k, v in inputs.items()}).cpu().numpy() for r in rows]
