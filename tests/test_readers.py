@@ -204,3 +204,69 @@ def test_without_time_an_items_own_rating_is_not_in_its_statistics(tiny):
         others = history[(data.item[history] == some.item[n]) & (history != some.position[n])]
         assert count[n] == len(others)
         assert mean[n] == pytest.approx((data.rating[others].sum() + 5 * overall) / (len(others) + 5))
+
+
+# --- votes are kept ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def retrievals(monkeypatch) -> list[int]:
+    """The K of each retrieval that is made."""
+    from rallrec import pipeline
+
+    made, real = [], pipeline.retrieve
+    monkeypatch.setattr(pipeline, "retrieve", lambda samples, items, k: made.append(k) or real(samples, items, k))
+    return made
+
+
+def again(study) -> rr.Study:
+    """The study as another process has it: nothing but the cache and its trained parts are kept."""
+    return replace(study, _kept={}, _retrieved={})
+
+
+@pytest.mark.parametrize("selector", ["high", "sequential", "rerank", "released", "learned", "recent"])
+def test_a_vote_that_was_kept_is_the_vote(study, selector, retrievals):
+    choice = rr.Choice(selector=selector, k=4)
+    first, test = study.predict(choice), study.split.test
+    one = again(study)
+    retrievals.clear()
+    assert (one.predict(choice) == first).all()
+    if selector != "learned":
+        assert not retrievals
+    assert (one.voted(choice, test) == rr.vote(one.shown(choice, test))).all()
+
+
+def test_a_vote_is_kept_under_all_that_it_depends_on(study, embedding, retrievals):
+    one, test = again(study), study.split.test
+    choices = [
+        rr.Choice(selector="high", k=4),
+        rr.Choice(selector="high", k=5),
+        rr.Choice(selector="sequential", k=5),
+        rr.Choice("text", "high", k=5),
+        rr.Choice(selector="rerank", k=5),
+        rr.Choice(selector="rerank", k=5, alpha=0.5),
+        rr.Choice(selector="rerank", k=5, beta=2),
+        rr.Choice(selector="rerank", k=5, weights=(1, 2, 3)),
+        rr.Choice("hybrid", "high", k=5),
+    ]
+    for choice in choices:
+        for samples in (test, one.split.valid, test.take(np.arange(5))):
+            assert (one.voted(choice, samples) == rr.vote(one.shown(choice, samples))).all()
+    for items in (embedding, -embedding[:, ::2]):  # another matrix under the same name
+        rr.representation("of a reader's test")(lambda study, items=items: items)
+        choice = rr.Choice("of a reader's test", "high", k=3)
+        assert (one.voted(choice, test) == rr.vote(one.shown(choice, test))).all()
+
+
+def test_a_vote_is_not_kept_of_what_is_not_known(study):
+    """A selector of the user's may depend on anything."""
+    turn = [0]
+
+    @rr.selector("of a reader's test")
+    def either(study, samples, items, k):
+        turn[0] += 1
+        return (samples.position - turn[0])[:, None]
+
+    choice = rr.Choice(selector="of a reader's test", k=1)
+    votes = [again(study).voted(choice, study.split.test) for _ in range(2)]
+    assert (votes[0] != votes[1]).any()
