@@ -137,9 +137,9 @@ class Run:
             figures.save_table(frame, show, self._folder() / name, caption)
         return Table(show, caption)
 
-    def show(self, frame: pd.DataFrame, digits: int = 3) -> Table:
-        """Show a table without keeping it."""
-        return Table(frame.map(lambda v: _cell(v, digits)), figures.counted(frame))
+    def show(self, frame: pd.DataFrame, digits: int = 3, caption: str = "") -> Table:
+        """Show a table without keeping it; ``caption`` as of `table`."""
+        return Table(frame.map(lambda v: _cell(v, digits)), caption or figures.counted(frame))
 
     def figure(self, name: str, figure: Figure) -> None:
         """Show a figure, and keep it as PNG and PDF, without a date."""
