@@ -155,7 +155,7 @@ def _claims_of(ax: Axes, part: pd.DataFrame, readers: list[str], spans: dict) ->
         top, bottom = spans[row.number, row.compared]
         style = dict(color="black", lw=2, ls=(0, (1, 0.8)) if others else "-", zorder=5)
         ax.plot([row.paper] * 2, [top + 0.04, bottom - 0.04], **style)
-    of = textwrap.fill(counted(part), 75)
+    of = textwrap.fill(counted(part), 56)
     ax.set_title(f"{_heading(part['dataset'].iloc[0], others).rstrip()}\n{of}", fontsize="small", loc="center")
     ax.axvline(0, color="0.4", lw=0.8)
     ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(6))
