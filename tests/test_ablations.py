@@ -22,7 +22,18 @@ from rallrec.readers.combination import combine
 from rallrec.representations.alignment import TWO_SIDED
 from rallrec.representations.mixture import mix
 from rallrec.retrieval.selectors import ALPHAS
-from rallrec.study.ablations import ALIGNMENTS, ASKED, CLAIMS, FAST, GRAPHS, IN_ORDER, VARIANTS
+from rallrec.study import formats
+from rallrec.study.ablations import (
+    ALIGNMENTS,
+    ASKED,
+    CLAIMS,
+    FAST,
+    GRAPHS,
+    IN_ORDER,
+    VARIANTS,
+    best_cell,
+    highest,
+)
 
 from .studies import study_of
 
@@ -306,6 +317,40 @@ def test_the_llm_reads_with_and_without_its_adapter(study):
     for reader, llm in (("llm", study.adapted()), ("zero-shot", study.llm)):
         p = rr.recommend(shown, llm, details=study.details)
         assert study.predict(Choice(selector="recent", reader=reader)) == pytest.approx(p)
+
+
+def test_the_number_formats_of_a_tables_answers(study):
+    rows = {"RALLRec": METHOD.read_by("llm"), "w/o IT": METHOD.read_by("zero-shot")}
+    counts = formats.formats_of(study, rows)
+    assert {label: list(of) for label, of in counts.items()} == {label: ["float32"] for label in rows}
+    assert 0 < counts["RALLRec"]["float32"] <= len(study.asked())  # distinct prompts
+    assert formats.of_study(study) == "float32"
+    study.reader.asked |= {f"key {n}": ("bfloat16", "choose") for n in range(10_000)}
+    assert formats.of_study(study) == "mostly bfloat16, else float32"
+
+
+def test_a_spot_check_tells_the_number_formats():
+    whole, half = {"float32": 9}, {"bfloat16": 1_999, "float32": 1}
+    same = formats.checked(0.0001, "float32", {"RALLRec": whole, "w/o IT": whole})
+    assert same.endswith("at most 0.0001. All kept answers of RALLRec, w/o IT were computed in float32.")
+    apart = formats.checked(0.07, "float32", {"RALLRec": half, "w/o IT": whole})
+    assert "at most 0.0700. **Kept answers were computed in bfloat16, these ten in float32.** Number" in apart
+    assert "RALLRec: 1,999 in bfloat16, 1 in float32; w/o IT: 9 in float32. **Where two of these rows" in apart
+    assert "more than the rounding of float32" in formats.checked(0.07, "float32", {"RALLRec": whole})
+    assert formats.checked(None, "float32", {"RALLRec": whole}).startswith("The LLM's weights are not here")
+
+
+def test_where_a_curve_and_a_grid_are_highest():
+    assert highest(pd.Series({0.0: 0.7, 1 / 3: np.nan, 1.0: 0.8}), "α") == "highest at α = 1 (0.800; 0.700 at α = 0)"
+    assert highest(pd.Series({10: 0.7}), "K") == "highest at K = 10 (0.700)"
+    assert highest(pd.Series({10: np.nan}), "K").startswith("not measured")
+    grid = pd.DataFrame({"rerank": [0.7, 0.75], "recent": [0.6, 0.6]}, ["colla", "mixture"])
+    assert best_cell(grid) == "highest for the method's own, mixture with rerank (0.750)"
+    grid.loc["colla", "rerank"] = 0.8
+    assert best_cell(grid) == "highest for colla with rerank (0.800); the method, mixture with rerank, has 0.750"
+    grid["recent"] = 0.9
+    assert best_cell(grid).startswith("highest for any with recent (0.900); the method")
+    assert best_cell(grid * np.nan).startswith("not measured")
 
 
 OF_SELECTORS = {"rerank": {"alpha": 0.5, "both": "max", "order": "best last"}, "released": {"recent": 0.5}}

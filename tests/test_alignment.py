@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 import rallrec as rr
+from rallrec.evaluation.text_quality import exact_loss
 from rallrec.infra import products
 from rallrec.infra.cache import Cache
 from rallrec.infra.reproducible import Dropout, drawn_on_cpu
@@ -121,6 +122,20 @@ def test_all_items_of_the_graph_stand_in_the_sums(views, cache, monkeypatch):
     asked.clear()
     train_alignment(*views, warm, cache, epochs=1, batch=100)  # more items than a batch holds
     assert [n for n, *_ in asked] == [100, 86, 86, 85, 85] + [95] * 4
+
+
+@pytest.mark.parametrize("batch", [8192, 100])
+def test_the_loss_of_an_exact_map_is_of_the_very_held_out_items(views, cache, monkeypatch, batch):
+    found, real = [], alignment._loss_of
+
+    def noted(f, g, s, n):
+        found.append(real(g, g, s, n))
+        return real(f, g, s, n)
+
+    monkeypatch.setattr(alignment, "_loss_of", noted)
+    warm, of = np.arange(400) >= 20, dict(seed=3, batch=batch)
+    train_alignment(*views, warm, cache, epochs=1, **of)
+    assert exact_loss(views[1], warm, alignment.AlignmentSettings(**of)) == pytest.approx(found[0])
 
 
 @pytest.mark.parametrize("stop", alignment.STOPS)

@@ -11,6 +11,7 @@ import rallrec as rr
 from rallrec.evaluation.claims import (
     CLAIM,
     NOTHING,
+    against_chance,
     calibrated,
     change,
     chosen,
@@ -19,7 +20,7 @@ from rallrec.evaluation.claims import (
     keyed,
     summed,
 )
-from rallrec.evaluation.metrics import Estimate, verdict
+from rallrec.evaluation.metrics import Estimate, interval, verdict
 from rallrec.runs.figures import VERDICTS
 
 
@@ -130,9 +131,20 @@ def test_a_setting_that_is_kept_says_what_its_study_found(predictions):
 def test_the_calibration_of_a_combination_is_told_beside_its_parts(predictions):
     samples, good, _ = predictions
     honest = np.where(samples.liked, 0.9, 0.1)
-    table = rr.results_table(samples, {"both": good, "one": honest, "other": good**2}, resamples=50)
-    said = calibrated(table, "both", ("one", "other"))
-    assert said.startswith("The combination is as well calibrated as its best part, as far as their intervals tell: ")
-    assert f"(one; by chance alone {table.calibration_floor[1]:.3f})" in said
-    assert calibrated(table, "other", ("one",)).startswith("The combination is less well calibrated than its best part")
-    assert calibrated(table, "one", ("other",)).startswith("The combination is better calibrated than its parts")
+    p = {"both": good, "one": honest, "other": good**2, "like both": np.clip(good + 1e-4, 0, 1)}
+    table = rr.results_table(samples, p, resamples=50)
+    said = calibrated(table, samples, p, "both", ("like both",))
+    assert said.startswith("The combination can't be told from its best part in calibration: error ")
+    assert f"(like both; by chance alone {table.calibration_floor[3]:.3f})" in said
+    e = rr.compare(samples, good, p["like both"])["calibration_error"]
+    assert said.endswith(f"; {interval(e.value, e.low, e.high, '+')} against like both, paired.")
+    less = calibrated(table, samples, p, "other", ("one", "other"))
+    assert less.startswith("The combination is less well calibrated than its best part: error ")
+    assert "against one, paired" in less
+    assert calibrated(table, samples, p, "one", ("other",)).startswith("The combination is better calibrated than its")
+
+
+def test_an_auc_against_chance():
+    assert against_chance(0.55, 0.6) == "above chance"
+    assert against_chance(0.37, 0.49) == "below chance"
+    assert against_chance(0.37, 0.504) == against_chance(np.nan, np.nan) == "not told from chance"

@@ -162,6 +162,8 @@ def test_an_answer_in_another_number_format_is_taken_and_its_key_noted(llm, tmp_
     assert list(whole.asked.values()) == [(form, "choose") for form in formats]
     assert list(half.asked.items()) == list(whole.asked.items())
     assert None not in cache.get(whole.asked)
+    assert whole.formats(texts) == half.formats(texts) == {"float32": len(texts) - 2, "bfloat16": 2}
+    assert whole.formats(["not asked"]) == {}
 
 
 def test_what_was_asked_is_noted_once_in_order_with_the_adapted_models(llm, tmp_path):

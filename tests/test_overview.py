@@ -329,7 +329,7 @@ def test_the_papers_tables_across_data_sets(outputs):
     readers = pd.read_csv(folder / "by_reader.csv")
     theirs = readers[readers.of_paper & (readers.dataset == "ml-1m")].set_index("row").auc
     assert theirs["RALLRec"] == 0.7772
-    assert theirs["last K"] == 0.7687
+    assert theirs["last K"] == 0.7764  # the same tuning, not the one on the last K
     assert readers.read_by.tolist()[-1] == paper_tables.PAPERS_LLM
     assert not readers[readers.dataset == "my-own"].of_paper.any()
     deviations = cells_of(folder / "deviations.md")

@@ -165,7 +165,7 @@ def test_what_the_papers_do_not_say_of_themselves():
     said = admissions()
     assert any("0.7151 / 0.7772 / 0.8463" in line and "0.7162 / 0.7658 / 0.8416" in line for line in said)
     assert any("gain +0.0008 over the plain last K" in line for line in said)
-    assert any("BookCrossing at K=10 (0.7136 against 0.7158) and on BookCrossing at K=20" in line for line in said)
+    assert any("on BookCrossing at K=10 (0.7136 against 0.7158) and K=20" in line for line in said)
     assert any("0.7184 for DeepFM; ReLLa reports 0.7915" in line and "All of these" in line for line in said)
     known = {f"{v:.4f}" for v in paper.numbers()["value"]}
     values = {v for line in said for v in re.findall(r"(?<![+-])\b0\.\d{4}\b", line)}

@@ -11,7 +11,7 @@ from rallrec.evaluation.metrics import Estimate
 from rallrec.pipeline import METHOD, Choice
 from rallrec.runs import figures, paper_figures
 from rallrec.study import claims as study_claims
-from rallrec.study.claims import CLAIMS, LLM, VOTE, best_id_based, counted, for_reading, judge, measured, summed
+from rallrec.study.claims import CLAIMS, LLM, VOTE, best_id_based, counted, for_reading, judge, measured, notes, summed
 from rallrec.study.compared import compared
 
 DATASETS = ("bookcrossing", "ml-1m", "amazon-movies")
@@ -154,9 +154,27 @@ def test_for_reading_and_in_words(predictions):
     of = f"{len(samples):,} samples of 60 users"
     assert counted(table) == f"LLM: {of}. vote: {of}."
     assert summed(table).splitlines() == [
-        "- **Through the LLM, 1 of 1 comparisons replicate.** *replicates*: RALLRec − ReLLa.",
-        "- **By the vote, 0 of 1 comparisons replicate.** *identical predictions*: RALLRec − ReLLa.",
+        "- **Through the LLM, 1 of the paper's 1 comparisons replicate.** *replicates*: RALLRec − ReLLa.",
+        "- **By the vote, 0 of the paper's 1 comparisons replicate.** *identical predictions*: RALLRec − ReLLa.",
     ]
+
+
+def test_our_comparisons_are_counted_apart_and_marked(predictions):
+    samples, good, _, poor = predictions
+    theirs, ours = CLAIMS[1], CLAIMS[2]
+    table = judge([theirs, ours], "ml-1m", {(theirs, LLM): (samples, good, poor), (ours, LLM): (samples, poor, good)})
+    assert summed(table) == (
+        "- **Through the LLM, 1 of the paper's 1 comparisons replicate, and 0 of our 1.** *replicates*: RALLRec − "
+        f"ReLLa. *contradicts*: {ours.compared} (ours)."
+    )
+    assert for_reading(table, "ml-1m").compared.tolist() == [theirs.compared, f"{ours.compared} (ours)"]
+
+
+def test_notes_name_their_claims(predictions):
+    lines = notes(judge(CLAIMS, "ml-1m", {})).splitlines()
+    assert "- Claims 2 and 3: Here one adapter reads both sides." in lines
+    assert any(line.startswith("- Claims 7, 8 and 9: Where the answers of both sides were computed") for line in lines)
+    assert any(line.startswith("- Claim 10: The untuned LLM's row replicates") for line in lines)
 
 
 class Made:
@@ -226,6 +244,7 @@ def test_the_figure_of_the_claims(predictions, dataset):
     table = judge(CLAIMS, dataset, results)
     (ax,) = paper_figures.claims(table.assign(dataset=dataset, read_by=table.reader)).axes
     figures.plt.close("all")
+    assert ax.get_title().replace("\n", " ").endswith(counted(table))
     labels = [label.get_text() for label in ax.get_yticklabels()]
     assert labels[0] == "1. LLM-based beats ID-based"
     assert [label for label in labels if label in {c.compared for c in CLAIMS}] == [c.compared for c in CLAIMS]

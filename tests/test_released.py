@@ -127,15 +127,20 @@ def test_the_shift_is_a_switch(tiny_split, tmp_path):
 
 
 def test_a_sentence_follows_the_interval():
-    def row(low, high, adjusted_p=0.01):
+    def row(low, high, adjusted_p=0.01, protocol="the graph sees the test ratings"):
         of = dict(difference=(low + high) / 2, difference_low=low, difference_high=high, adjusted_p=adjusted_p)
-        return type("Row", (), of | dict(auc=0.7, auc_low=0.6, auc_high=0.8, n=10_000, users=99))
+        of |= dict(auc=0.7, auc_low=0.6, auc_high=0.8, n=10_000, users=99, protocol=protocol)
+        return type("Row", (), of)
 
-    assert released.finding(row(0.01, 0.03)).startswith("it flatters the result: +0.020 [")
+    assert released.finding(row(0.01, 0.03)).startswith("it flatters the result, +0.020 [")
     assert released.finding(row(-0.03, -0.01)).startswith("it lowers the result")
     assert released.finding(row(-0.01, 0.02)).startswith("inconclusive")
     assert released.finding(row(0.01, 0.03, 0.2)).startswith("inconclusive")
-    assert released.finding(row(0, 0, 1.0)) == "identical predictions: it changes nothing here"
+    assert released.finding(row(0, 0, 1.0)) == "identical predictions, so it changes nothing here"
+    cannot = released.finding(row(0, 0, 1.0, released.SWITCHES["chosen_on_test"]))
+    assert cannot == (
+        "identical predictions, since the same epoch is best on validation and on test: the switch can't act here"
+    )
     assert released.finding(row(np.nan, np.nan, np.nan)) == (
-        "other samples, so nothing is paired: AUC 0.700 [0.600, 0.800] on these 10,000 of 99 users"
+        "other samples, so nothing is paired, AUC 0.700 [0.600, 0.800] on these 10,000 of 99 users"
     )

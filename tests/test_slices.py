@@ -1,7 +1,8 @@
 import numpy as np
+import pandas as pd
 import pytest
 
-from rallrec.evaluation.later_likes import find, later_likes
+from rallrec.evaluation.later_likes import find, later_likes, unseen
 from rallrec.evaluation.metrics import auc
 from rallrec.evaluation.slices import by_slice, slices
 
@@ -13,6 +14,9 @@ def test_slices_divide_the_samples(tiny_split):
         own = np.stack([mask for name, mask in parts.items() if name.startswith(what)])
         assert parts["all"].all()
         assert (own.sum(0) == 1).all()
+    assert f"history: {test.n_earlier.min()} to 20" in parts
+    part = slices(tiny_split, test.take(test.n_earlier > 8))
+    assert list(part) == list(parts)  # a part of the samples has the same slices
     raters = np.bincount(test.data.item[tiny_split.train_ratings], minlength=test.data.n_items)
     assert (raters[test.item[parts["item's ratings: 6 to 50"]]] >= 6).all()
 
@@ -50,3 +54,14 @@ def test_later_likes_and_their_retrieval(tiny, tiny_split):
     oracle_row, chance = (table[table.representation == r].iloc[0] for r in ("oracle", "chance"))
     assert 0 < chance.recall < oracle_row.recall <= 1
     assert chance.ndcg < oracle_row.ndcg <= 1
+
+
+def test_what_is_said_of_items_without_a_training_rating():
+    rows = [("chance", 0.2, 0.2, 0.2), ("title", 0.4, 0.3, 0.5), ("text", 0.3, 0.1, 0.5), ("colla", 0.1, 0.0, 0.15)]
+    found = pd.DataFrame(rows, columns=["representation", "recall", "recall_low", "recall_high"])
+    found = found.assign(popularity="no training rating", cut=10, users=38)
+    assert unseen(found) == (
+        "**Conclusion.** For items without a training rating, title is above chance; colla is below chance; text is "
+        "not told from chance (recall@10 of 38 users, 95 % intervals; chance 0.200)."
+    )
+    assert unseen(found[:0]).startswith("Nothing is measured of items without a training rating")

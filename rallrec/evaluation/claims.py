@@ -76,11 +76,19 @@ def chosen(row, why: str) -> str:
     return f"*{row.method}* {why}; on these {row.n:,} samples it changes the AUC by {change(row)}: {here}."
 
 
-def calibrated(table: pd.DataFrame, method: str, parts: Sequence[str]) -> str:
-    """The calibration error of a combination beside those of what it combines: a sentence.
+def against_chance(low: float, high: float) -> str:
+    """What the interval of an AUC says of it: above chance, below it, or neither."""
+    return {1: "above chance", -1: "below chance", 0: "not told from chance"}[verdict(low - 0.5, high - 0.5)]
+
+
+def calibrated(
+    table: pd.DataFrame, samples: Samples, predictions: dict[str, np.ndarray], method: str, parts: Sequence[str]
+) -> str:
+    """The calibration error of a combination beside those of what it combines, and minus the best of these: a sentence.
 
     Args:
-        table: a `metrics.results_table`. method: the combination's row. parts: the rows of its readers.
+        table: a `metrics.results_table` of ``samples``. predictions: of the combination and its parts, by their rows.
+        method: the combination's row. parts: the rows of its readers.
     """
     rows = table.set_index("method")
 
@@ -89,15 +97,12 @@ def calibrated(table: pd.DataFrame, method: str, parts: Sequence[str]) -> str:
         cell = interval(row.calibration_error, row.calibration_error_low, row.calibration_error_high)
         return f"{cell} ({name}; by chance alone {row.calibration_floor:.3f})"
 
-    best = rows.loc[rows.calibration_error[list(parts)].idxmin()]
-    of = rows.loc[method]
-    if of.calibration_error_low > best.calibration_error_high:
-        lead = "less well calibrated than its best part"
-    elif of.calibration_error_high < best.calibration_error_low:
-        lead = "better calibrated than its parts"
-    else:
-        lead = "as well calibrated as its best part, as far as their intervals tell"
-    return f"The combination is {lead}: calibration error {', '.join(map(error, (method, *parts)))}."
+    best = rows.calibration_error[list(parts)].idxmin()
+    e = compare(samples, predictions[method], predictions[best])["calibration_error"]
+    lead = {1: "is less well calibrated than", -1: "is better calibrated than", 0: "can't be told from"}[e.verdict]
+    by = f"{interval(e.value, e.low, e.high, '+')} against {best}"
+    errors = ", ".join(map(error, (method, *parts)))
+    return f"The combination {lead} its best part{' in calibration' * (not e.verdict)}: error {errors}; {by}, paired."
 
 
 def keyed(table: pd.DataFrame, columns: str | Sequence[str] = METRICS) -> dict:

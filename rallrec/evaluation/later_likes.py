@@ -119,6 +119,23 @@ def _mean(name: str, of_users: np.ndarray) -> dict[str, float]:
     return columns(name, estimate(means, len(of_users)))
 
 
+def unseen(found: pd.DataFrame) -> str:
+    """What is found of items without a training rating at the smallest cut: which representations are above chance."""
+    at = found[(found["cut"] == found["cut"].min()) & (found["popularity"] == "no training rating")]
+    if not len(at):
+        return "Nothing is measured of items without a training rating: too few of them, or none among the later likes."
+    chance = at.loc[at["representation"] == "chance", "recall"].iloc[0]
+    others = at[at["representation"] != "chance"]
+    told = {"above": others["recall_low"] > chance, "below": others["recall_high"] < chance}
+    told["not told from"] = ~(told["above"] | told["below"])
+    named = {where: list(others["representation"][rows]) for where, rows in told.items() if rows.any()}
+    parts = [f"{', '.join(of)} {'is' if len(of) == 1 else 'are'} {where} chance" for where, of in named.items()]
+    return (
+        f"**Conclusion.** For items without a training rating, {'; '.join(parts)} (recall@{at['cut'].iloc[0]} of "
+        f"{at['users'].iloc[0]:,} users, 95 % intervals; chance {chance:.3f})."
+    )
+
+
 def for_reading(found: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """Recall at the smallest cut for reading: a line a slice of popularity, a column a representation; what it is.
 

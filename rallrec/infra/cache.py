@@ -66,6 +66,23 @@ def unpack(blob: bytes) -> dict[str, np.ndarray]:
         return dict(z)
 
 
+class NotKept(Exception):
+    """What is asked for within `only_kept` would have to be made."""
+
+
+_ONLY_KEPT: ContextVar[bool] = ContextVar("only kept", default=False)
+
+
+@contextmanager
+def only_kept() -> Iterator[None]:
+    """Within the block `Cache.arrays` raises `NotKept` rather than make anything."""
+    token = _ONLY_KEPT.set(True)
+    try:
+        yield
+    finally:
+        _ONLY_KEPT.reset(token)
+
+
 _NOTING: ContextVar[tuple[dict[str, str], ...]] = ContextVar("noting", default=())
 
 
@@ -187,6 +204,8 @@ class Cache:
             return read_training(noted(path))
         (blob,) = self.get([key])
         if blob is None:
+            if _ONLY_KEPT.get():
+                raise NotKept(step)
             with _noting_in():  # what is asked for on the way stands in what is made
                 blob = pack(make())
             self.put({key: blob})

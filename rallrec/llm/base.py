@@ -7,6 +7,7 @@ backend answers batches. `local.LocalModel` is transformers on this machine, `se
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -124,6 +125,11 @@ class LanguageModel:
         """How many distinct prompts `choose` would have to ask the model, since no answer to them is kept."""
         distinct = distinct_of("choose", prompts)
         return len(distinct) - len(self._known("choose", distinct, {"options": list(options)}))
+
+    def formats(self, prompts: Sequence[str], options: Sequence[str] = (" Yes", " No")) -> dict[str, int]:
+        """In which number formats the kept answers of `choose` were computed, and how many in each; the most first."""
+        kept = self._known("choose", distinct_of("choose", prompts), {"options": list(options)})
+        return dict(Counter(form for _, form, _ in kept.values()).most_common())
 
     def spot_check(self, prompts: Sequence[str], options: Sequence[str] = (" Yes", " No"), n: int = 10) -> float | None:
         """Ask ``n`` of the prompts anew, past the cache: the largest difference of a probability.

@@ -122,7 +122,8 @@ def train_alignment(
 
     Args:
         text: [n_items, d_llm]. colla: [n_items, d].
-        warm: bool [n_items], the items of the training graph; only these are trained on and stand in the sums.
+        warm: bool [n_items], the items with a training rating, among them those with dislikes only, which have
+            no edge in the graph; only these are trained on and stand in the sums.
         device: where to train; the answer is the same but for rounding.
         settings: fields of `AlignmentSettings`.
 

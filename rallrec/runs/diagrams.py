@@ -33,7 +33,7 @@ def pipeline() -> Figure:
     width, tall = BOX[0] / 2, BOX[1] / 2
 
     _box(ax, a, top, "Items", "title, attributes", "data", "01")
-    _box(ax, b, top, "Description", "below 80 words", "LLM", "01")
+    _box(ax, b, top, "Description", "asked: < 80 words", "LLM", "01")
     _box(ax, c, top, "Text embedding", r"$e_{text}=[e_{title};e_{desc}]$", "LLM", "02")
     _box(ax, a, low, "Ratings", "split by time", "data", "01")
     _box(ax, b, low, "Graph", "likes in training", "data", "03")
@@ -70,6 +70,11 @@ def pipeline() -> Figure:
     _arrow(ax, (4.85, 0.16), (5.15, 0.16), dashed=True)
     ax.text(5.22, 0.155, "in training only", fontsize=7, color=INK, va="center")
     return figure
+
+
+def cut(title: str, width: int) -> str:
+    """A title of at most ``width`` characters, the last of them an ellipsis where it was longer."""
+    return title if len(title) <= width else title[: width - 1] + "…"
 
 
 def worked_example(
@@ -132,7 +137,7 @@ def score_bars(example: pd.DataFrame) -> Figure:
     ax.axhline(n_shown - 0.5, color="black", lw=0.8, ls=":")
     ax.text(ax.get_xlim()[1], n_shown - 0.55, "shown", ha="right", va="bottom", fontsize="small")
     ax.text(ax.get_xlim()[1], n_shown - 0.42, "not shown", ha="right", va="top", fontsize="small")
-    ax.set_yticks(y, [title if len(title) <= 44 else title[:43] + "…" for title in example["item"]], fontsize="small")
+    ax.set_yticks(y, [cut(title, 44) for title in example["item"]], fontsize="small")
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
     ax.set(xlabel="score")

@@ -322,6 +322,8 @@ def by_panel(
     axes[0][0].set_yticks(range(len(rows)), texts, fontsize="small")
     axes[0][0].set_ylim(len(rows) - 0.5, -0.5)
     axes[0][(len(parts) - 1) // 2].set_xlabel(xlabel, fontsize="small")
+    if len(parts) % 2 == 0:  # between the two panels in the middle
+        axes[0][len(parts) // 2 - 1].xaxis.label.set_x(1.02)
     handles = [
         Line2D([], [], color="0.25" if coloured else SERIES[i % len(SERIES)], marker=MARKERS[i % len(MARKERS)], label=n)
         for i, n in enumerate(of)

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ..evaluation.metrics import IDENTICAL
-from ..study.claims import CONTRADICTS, INCONCLUSIVE, REPLICATES, VOTE
+from ..study.claims import CONTRADICTS, INCONCLUSIVE, REPLICATES, VOTE, counted
 from ..study.paper import NAMES
 from .figures import BAD, GOOD, MARKERS, OPEN, SERIES, WIDTH
 
@@ -155,9 +155,8 @@ def _claims_of(ax: Axes, part: pd.DataFrame, readers: list[str], spans: dict) ->
         top, bottom = spans[row.number, row.compared]
         style = dict(color="black", lw=2, ls=(0, (1, 0.8)) if others else "-", zorder=5)
         ax.plot([row.paper] * 2, [top + 0.04, bottom - 0.04], **style)
-    sizes = part.loc[part["read_by"] != VOTE, "n"]
-    of = f" ({sizes.max():,.0f})" if sizes.notna().any() else ""
-    ax.set_title(_heading(part["dataset"].iloc[0] + of, others), fontsize="small", loc="center")
+    of = textwrap.fill(counted(part), 56)
+    ax.set_title(f"{_heading(part['dataset'].iloc[0], others).rstrip()}\n{of}", fontsize="small", loc="center")
     ax.axvline(0, color="0.4", lw=0.8)
     ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(6))
     ax.set_xlabel("difference of AUC", fontsize="small")

@@ -12,7 +12,7 @@ PAPERS_LLM = "Llama-3.1-8B"
 # rows of table 1 that show what the reader is worth: how they are called, and where the paper has them
 BY_READER = {
     "untuned LLM": ("untuned", ("table 1", "untuned LLM")),
-    "LLM, last K": ("last K", ("table 3", "w/o Retrieval")),  # the paper's is tuned on the last K, too
+    "LLM, last K": ("last K", ("figure 4", "RAG-enhanced tuning / Recent")),  # on MovieLens-1M only
     "ReLLa": ("text retrieval (ReLLa)", ("table 1", "ReLLa")),
     "RALLRec": ("RALLRec", ("table 1", "RALLRec")),
 }

@@ -137,9 +137,9 @@ class Run:
             figures.save_table(frame, show, self._folder() / name, caption)
         return Table(show, caption)
 
-    def show(self, frame: pd.DataFrame, digits: int = 3) -> Table:
-        """Show a table without keeping it."""
-        return Table(frame.map(lambda v: _cell(v, digits)), figures.counted(frame))
+    def show(self, frame: pd.DataFrame, digits: int = 3, caption: str = "") -> Table:
+        """Show a table without keeping it; ``caption`` as of `table`."""
+        return Table(frame.map(lambda v: _cell(v, digits)), caption or figures.counted(frame))
 
     def figure(self, name: str, figure: Figure) -> None:
         """Show a figure, and keep it as PNG and PDF, without a date."""
@@ -152,15 +152,18 @@ class Run:
         return Markdown(re.sub(r"[+]?\bnan\b%?", "–", text))
 
     @contextmanager
-    def timed(self, row: str, llm: LanguageModel | None = None):
+    def timed(self, row: str, llm: LanguageModel | None = None, before: float = 0.0):
         """Keep the seconds that a table's row takes, for ``metrics.json``: not shown, since each run has its own.
 
         Of a row that asks an ``llm`` only if it had to answer: reading the cache takes no time worth telling.
+
+        Args:
+            before: seconds that it took already, as those of trainings side by side.
         """
         began, paid = time.monotonic(), llm.paid if llm else 0
         yield
         if llm is None or llm.paid > paid:
-            self._seconds[row] = round(time.monotonic() - began, 1)
+            self._seconds[row] = round(before + time.monotonic() - began, 1)
 
     def keep(self, study: Study, rows: dict[str, Choice]) -> None:
         """Keep P(like) of each row's test samples, by its label; see `predictions`."""

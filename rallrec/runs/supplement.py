@@ -92,7 +92,7 @@ def settings(step: str, size: Profile, llm: str = "") -> pd.DataFrame:
     rows = {
         "description": [
             ("LLM", llama, llama, llm),
-            ("length", NOT_STATED, "below 80 words", f"below 80 words, at most {MAX_NEW_TOKENS} tokens"),
+            ("length", NOT_STATED, "below 80 words", f"asked for below 80 words, at most {MAX_NEW_TOKENS} tokens"),
             ("sampling", NOT_STATED, "temperature 0.8, top-p 0.9", "greedy (temperature 0)"),
         ],
         "text": [
@@ -113,7 +113,7 @@ def settings(step: str, size: Profile, llm: str = "") -> pd.DataFrame:
             ("mapped", "text only", NOT_STATED, "text only"),
             ("MLP", "two layers", NOT_STATED, f"two layers, {align.hidden} hidden units, GELU"),
             ("similarity", "exp(cos), no temperature", NOT_STATED, "exp(cos), no temperature"),
-            ("items in the sums", "all", NOT_STATED, f"all of the training graph, at most {align.batch:,}"),
+            ("items in the sums", "all", NOT_STATED, f"all with a training rating, at most {align.batch:,}"),
             ("learning rate", NOT_STATED, NOT_STATED, f"{align.learning_rate:g}"),
             ("weight decay", NOT_STATED, NOT_STATED, f"{align.decay:g}"),
             ("epochs", NOT_STATED, NOT_STATED, f"{align.epochs}" if align.stop == "epochs" else "by held-out loss"),
@@ -121,7 +121,7 @@ def settings(step: str, size: Profile, llm: str = "") -> pd.DataFrame:
         "mixture": [
             ("text part", "title and description", "description, 128 principal components", "title and description"),
             ("scale of a part", "unit rows", "divided by its largest row norm", "unit rows"),
-            ("similarity", "inner product", "cosine", "cosine, the same order for unit parts"),
+            ("similarity", "inner product", "cosine", "inner product (of unit parts, the order of the cosine)"),
         ],
     }
     return pd.DataFrame(rows[step], columns=["setting", "paper", "released code", "here"])

@@ -147,6 +147,49 @@ def trained(study: Study, rows: dict[str, Choice]) -> pd.DataFrame:
     return adjust(pd.concat(made, ignore_index=True))
 
 
+def highest(aucs: pd.Series, what: str) -> str:
+    """Where a curve of AUCs is highest, and the AUC at both ends: a sentence's end.
+
+    Args:
+        aucs: by the value that is varied, NaN where there is none. what: its name, such as ``K``.
+
+    Example:
+        >>> import pandas as pd
+        >>> highest(pd.Series({1: 0.7, 10: 0.77, 50: 0.75}), "K")
+        'highest at K = 10 (0.770; 0.700 at K = 1; 0.750 at K = 50)'
+    """
+    known = aucs.dropna()
+    if not len(known):
+        return "not measured: validation samples are all liked, or none is"
+    best = known.idxmax()
+    ends = [f"{known[at]:.3f} at {what} = {_short(at)}" for at in (known.index[0], known.index[-1]) if at != best]
+    return f"highest at {what} = {_short(best)} ({'; '.join([f'{known[best]:.3f}', *ends])})"
+
+
+def best_cell(grid: pd.DataFrame) -> str:
+    """The representation and the selector with the highest AUC, and the method's own: a sentence's end.
+
+    Args:
+        grid: as `Study.grid` gives it, with the method's representation and selector.
+    """
+    values = grid.to_numpy(float)
+    if np.isnan(values).all():
+        return "not measured: validation samples are all liked, or none is"
+    row, column = np.unravel_index(np.nanargmax(values), values.shape)
+    best = grid.index[row], grid.columns[column]
+    mine = METHOD.representation, METHOD.selector
+    if best == mine:
+        return f"highest for the method's own, {' with '.join(mine)} ({grid.loc[mine]:.3f})"
+    found = f"any with {best[1]}" if np.ptp(values[:, column]) == 0 else " with ".join(best)
+    return (
+        f"highest for {found} ({values[row, column]:.3f}); the method, {' with '.join(mine)}, has {grid.loc[mine]:.3f}"
+    )
+
+
+def _short(value: float) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
 def parts_of(rows: dict[str, Choice]) -> pd.DataFrame:
     """Representation, selector and reader of each row; a dash for a part that changes nothing in it."""
 

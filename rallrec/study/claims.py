@@ -21,6 +21,7 @@ RATE = 0.05  # of false discoveries among the verdicts of a table
 LLM, VOTE = "LLM", "vote"  # who reads
 REPLICATES, INCONCLUSIVE, CONTRADICTS = "replicates", "inconclusive", "contradicts"
 NOT_MEASURED = "not measured"
+OURS = "(ours)"  # marks a comparison that the paper does not make
 SUMMED = (REPLICATES, CONTRADICTS, INCONCLUSIVE, IDENTICAL)
 
 Side = Choice | Callable[[Study], Choice]
@@ -88,6 +89,10 @@ def _line(name: str) -> tuple[Cell, tuple[Cell, ...]]:
 _MAIN, _PARTS, _MIXED = ("table 1", "RALLRec"), ("table 3", "RALLRec"), ("table 4", "Concat. w/ SSL")
 _TEXT, _ID, _CONCATENATED = TABLE_4["Text-based"], TABLE_4["ID-based"], TABLE_4["Concat. w/o SSL"]
 _ONE_ADAPTER = "Here one adapter reads both sides."
+_FORMATS = (
+    "Where the answers of both sides were computed in different number formats (notebook 05, section 6), the format "
+    "differs, too."
+)
 _RECENT_ALONE = Choice(selector="recent", reader=ON_RECENT)
 
 CLAIMS = (
@@ -211,6 +216,7 @@ CLAIMS = (
         (("figure 4", "tuned on recent / Recent"),),
         (LAST_K, _RECENT_ALONE),
         of_paper=False,
+        note=_FORMATS,
     ),
     PaperClaim(
         8,
@@ -220,6 +226,7 @@ CLAIMS = (
         _PARTS,
         (("table 3", "w/o Data Aug."),),
         (RALLREC, TABLE_3["w/o Data Aug."]),
+        note=_FORMATS,
     ),
     PaperClaim(
         9,
@@ -229,6 +236,7 @@ CLAIMS = (
         _PARTS,
         (("table 3", "w/o IT"),),
         (RALLREC, UNTUNED),
+        note=_FORMATS,
     ),
     PaperClaim(
         10,
@@ -256,7 +264,7 @@ CLAIMS = (
         *_line("Zero-shot"),
         _at(UNTUNED),
         expected=-1,
-        note="Replicates where the longer history lowers the AUC, as it does in the paper.",
+        note="The untuned LLM's row replicates where the longer history lowers the AUC, as it does in the paper.",
     ),
     PaperClaim(
         11,
@@ -354,13 +362,15 @@ def _found(judged: Judged | None) -> dict:
 def for_reading(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """The table of `judge` for reading, a line a comparison: the paper's difference, each reader's and its verdict.
 
-    An asterisk marks a verdict where the paper's difference lies outside our interval. For samples and users see
+    An asterisk marks a verdict where the paper's difference lies outside our interval, `OURS` a comparison that the
+    paper does not make. For samples and users see
     `counted`.
     """
     lines, last = [], None
     for (number, _), rows in table.groupby(["number", "compared"], sort=False):
         first = rows.iloc[0]
-        line = {"claim": f"{number}. {first.claim}" if number != last else "", "compared": first.compared}
+        compared = first.compared + ("" if first.of_paper else f" {OURS}")
+        line = {"claim": f"{number}. {first.claim}" if number != last else "", "compared": compared}
         line |= {"what differs": first.changes, f"paper{paper.elsewhere(table, dataset)}": _signed(first.paper)}
         for reader in (LLM, VOTE):
             of = next(rows[rows.reader == reader].itertuples(), None)
@@ -373,7 +383,11 @@ def for_reading(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
 def notes(table: pd.DataFrame) -> str:
     """What has to be known to read rows of a table of `judge`: a line a note, with its claims."""
     claims = table[table["note"] != ""].groupby("note", sort=False)["number"].agg(lambda of: sorted(set(of)))
-    return "\n".join(f"- Claim {' and '.join(map(str, numbers))}: {note}" for note, numbers in claims.items())
+    lines = []
+    for note, numbers in claims.items():
+        *first, last = map(str, numbers)
+        lines.append(f"- Claims {', '.join(first)} and {last}: {note}" if first else f"- Claim {last}: {note}")
+    return "\n".join(lines)
 
 
 def counted(table: pd.DataFrame) -> str:
@@ -406,12 +420,19 @@ def _signed(difference: float) -> str:
 
 
 def summed(table: pd.DataFrame) -> str:
-    """What the table of `judge` says, a line a reader: how many comparisons replicate, and which have which verdict."""
+    """What the table of `judge` says, a line a reader: how many comparisons replicate, and which have which verdict.
+
+    The paper's comparisons are counted apart from ours, which are marked.
+    """
     lines = []
     for reader, rows in table[table["verdict"] != NOT_MEASURED].groupby("reader", sort=False):
-        names = rows.groupby("verdict")["compared"].agg("; ".join)
+        ours = ~rows["of_paper"].astype(bool)
+        marked = rows["compared"] + np.where(ours, f" {OURS}", "")
+        names = marked.groupby(rows["verdict"]).agg("; ".join)
         told = [f"*{verdict}*: {names[verdict]}" for verdict in SUMMED if verdict in names]
-        n = (rows["verdict"] == REPLICATES).sum()
         through = "Through the LLM" if reader == LLM else "By the vote"
-        lines.append(f"- **{through}, {n} of {len(rows)} comparisons replicate.** {'. '.join(told)}.")
+        replicate = rows["verdict"] == REPLICATES
+        n = f"{replicate[~ours].sum()} of the paper's {(~ours).sum()} comparisons replicate"
+        n += f", and {replicate[ours].sum()} of our {ours.sum()}" if ours.any() else ""
+        lines.append(f"- **{through}, {n}.** {'. '.join(told)}.")
     return "\n".join(lines) or "Nothing was measured."

@@ -11,6 +11,7 @@ from ..llm.base import LanguageModel
 from ..pipeline import Study
 from ..profiles import PROFILES
 from ..readers.training import LINEAR, AdapterSettings
+from .formats import of_study
 
 SAME, UNSAID = "as the paper", "not said"
 READER_8B = "Llama-3.1-8B-Instruct"
@@ -102,7 +103,7 @@ ROWS = (
         "number format",
         "8-bit quantisation",
         SAME,
-        "16 or 32 bits; the weights of the small models are distributed in 4 bits",
+        lambda study: f"{of_study(study)}; the weights of the small models are distributed in 4 bits",
     ),
     Deviation("descriptions", "–", "sampled, temperature 0.8, top-p 0.9", "greedy decoding"),
     Deviation("text embedding", "title and description side by side", "description alone", SAME),
@@ -138,7 +139,10 @@ ROWS = (
         "tuning prompts",
         "a small set, each by similarity and once more in order of time",
         "8,192 (BookCrossing 256), each by similarity, in order of time, and of the last K",
-        lambda study: f"{_adapter(study).sequences:,} in all, half by similarity, half in order of time",
+        lambda study: (
+            f"{_adapter(study).sequences:,} in all, of at most {_adapter(study).k} items; "
+            "half by similarity, half in order of time"
+        ),
     ),
     Deviation("supervised", "the answer about the target", SAME, "every label of the history, and the target's"),
     Deviation("LoRA", "–", "r 8, alpha 16, dropout 0.05, on q_proj, v_proj; batch 256", _lora),

@@ -8,7 +8,7 @@ import pandas as pd
 from ..data.split import PROTOCOLS, SCORED, Protocol, Samples, Split, split
 from ..evaluation.claims import change
 from ..evaluation.metrics import IDENTICAL, Estimate, adjust, columns, compare, evaluate, interval, verdict
-from ..pipeline import ALIGNED, GRAPH, Choice, Study
+from ..pipeline import ALIGNED, GRAPH, Choice, Study, train
 from ..representations.lightgcn import LightGCNSettings
 
 SWITCHES = {
@@ -76,6 +76,7 @@ def changes(study: Study, switched: dict[str, tuple[Protocol, Study]], choice: C
         that only scores other samples has no difference: its predictions are strict's.
     """
     strict = capped(study)
+    train([(each, choice) for each in (strict, *(under_it for _, under_it in switched.values()))])
     test = strict.split.test
     base = strict.voted(choice, test)
     table = [_row("strict", evaluate(test, base)["auc"], NONE, test)]
@@ -102,8 +103,10 @@ def finding(row) -> str:
     """What one row of `changes` says, in words."""
     if np.isnan(row.difference):
         auc = interval(row.auc, row.auc_low, row.auc_high)
-        return f"other samples, so nothing is paired: AUC {auc} on these {row.n:,} of {row.users:,} users"
+        return f"other samples, so nothing is paired, AUC {auc} on these {row.n:,} of {row.users:,} users"
     if row.difference_low == row.difference_high == 0:
-        return f"{IDENTICAL}: it changes nothing here"
+        if row.protocol == SWITCHES["chosen_on_test"]:
+            return f"{IDENTICAL}, since the same epoch is best on validation and on test: the switch can't act here"
+        return f"{IDENTICAL}, so it changes nothing here"
     said = {1: "it flatters the result", 0: "inconclusive", -1: "it lowers the result"}
-    return f"{said[verdict(row.difference_low, row.difference_high, row.adjusted_p)]}: {change(row)}"
+    return f"{said[verdict(row.difference_low, row.difference_high, row.adjusted_p)]}, {change(row)}"
