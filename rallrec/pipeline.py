@@ -684,8 +684,8 @@ def _colla(study: Study) -> np.ndarray:
 def train(wanted: Sequence[tuple[Study, Choice]]) -> list[float]:
     """Train what the representations of studies' choices are made of and the cache lacks: on a CPU side by side.
 
-    A core trains one graph in two thirds of the time that two cores take for half of it, so a process each is faster.
-    What is not built in, and what a GPU trains, is left to whoever asks for it, and so are few samples.
+    Two cores that share a training gain a fifth; two that have one each, half. What is not built in, what a GPU trains
+    and what is small is left to whoever asks for it.
 
     Returns:
         The seconds of each, 0 where nothing was missing.
@@ -719,11 +719,16 @@ def _at_hand(study: Study, choice: Choice) -> bool:
 def _by_itself(study: Study, choice: Choice) -> tuple[Study, Choice]:
     """What another process needs to train what a choice's representation is made of: no LLM, no base."""
     study = study.variant(choice)
-    texts = {name: study[name] for name in ("title", "description")}
+    parts = _parts_at_hand(study) | {name: study[name] for name in ("title", "description")}
     kept = study.cache or default_cache()
-    anew = dict(llm=None, reader=None, base=None, differs=(), cache=Cache(kept.path, kept.published), parts=texts)
+    anew = dict(llm=None, reader=None, base=None, differs=(), cache=Cache(kept.path, kept.published), parts=parts)
     anew |= dict(_kept={}, _retrieved={}, _used=set(), _trained={})
     return replace(study, **anew), Choice(choice.representation, weights=choice.weights)
+
+
+def _parts_at_hand(study: Study) -> dict[str, np.ndarray]:
+    shared = {} if study.base is None else _parts_at_hand(study.base)
+    return {name: part for name, part in shared.items() if name not in study.differs} | study.parts
 
 
 def _timed(study: Study, choice: Choice) -> float:
