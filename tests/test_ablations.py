@@ -87,7 +87,7 @@ def test_what_each_alignment_is_trained_on(tiny_split, tmp_path, monkeypatch, pa
     monkeypatch.setattr(pipeline, "train_alignment", lambda *a, **k: trained.append((a, k)) or SimpleNamespace(ssl=a))
     del study.parts[part]
     _ = study[part]
-    ((text, colla, warm), given), usual = trained[0], study.size.alignment | dict(seed=0, device="cpu")
+    ((text, colla, warm), given), usual = trained[0], study.size.alignment | dict(seed=0, device="cpu", cache=None)
     assert text is study[of]
     assert colla is study["colla"]
     assert (warm == pipeline.warm_items(tiny_split)).all()
