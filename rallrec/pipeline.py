@@ -701,6 +701,7 @@ def train(wanted: Sequence[tuple[Study, Choice]]) -> list[float]:
         jobs = [(alone, plain) for _, alone, plain in missing.values()]
         for at, took in side_by_side(_timed, jobs, "graphs and alignments"):
             seconds[numbers[at]] = took
+            Cache.paid += 1
     return seconds
 
 

@@ -78,6 +78,38 @@ def test_a_slow_machine_gives_the_same_bytes(tmp_path, monkeypatch):
     assert [output.text for output in printed] == ["one\ntwo\n"]
 
 
+def test_a_run_that_found_all_kept_does_not_say_how_long_it_takes(tmp_path, monkeypatch):
+    """Its time is that of who paid for what is kept, though a value came out otherwise."""
+    from rallrec.runs import runner as runs
+
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.setattr(runs, "ROOT", tmp_path)
+    monkeypatch.setenv("RALLREC_OUTPUT", str(tmp_path))
+
+    def rows(value: int, paid: int, row: str) -> list[str]:
+        cells = [
+            "\n".join(f"{name} = {value!r}" for name, value in PARAMETERS.items()),
+            "import rallrec as rr\nfrom rallrec.infra.cache import Cache",
+            "run = rr.start('01_descriptions', DATASET, LLM, PROFILE, SEED)",
+            f"Cache.paid += {paid}\nwith run.timed({row!r}):\n    run.record(values={value})",
+            "run.record()",
+        ]
+        source = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+        source.cells[0].metadata["tags"] = ["parameters"]
+        source.metadata["kernelspec"] = dict(name="python3", display_name="Python 3", language="python")
+        nbformat.write(source, tmp_path / "notebooks" / "01_descriptions.ipynb")
+        place = execute("01_descriptions", PARAMETERS).parent
+        part = json.loads((place / "metrics.json").read_text())["notebooks"]["01_descriptions"]
+        assert part["values"] == {"values": value}
+        return list(part["made"]["rows"])
+
+    assert rows(1, 0, "first") == ["first"]
+    assert rows(2, 1, "paid") == ["paid"]
+    assert rows(3, 0, "kept") == ["paid"]
+    assert rows(3, 5, "same values") == ["paid"]
+    assert rows(4, 5, "paid again") == ["paid again"]
+
+
 def test_executed_notebooks_hold_no_error_warning_path_or_clock(outputs):
     folder, *_ = outputs
     for path in folder.rglob("*.ipynb"):

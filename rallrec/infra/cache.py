@@ -122,7 +122,12 @@ class Cache:
     Args:
         path: the SQLite file, made on first use.
         published: a folder of published artefacts read as a second layer, or None.
+
+    Attributes:
+        paid: how many answers and trainings this process put into caches, so had to make.
     """
+
+    paid = 0
 
     def __init__(self, path: Path, published: Path | None = None):
         self.path, self.published = Path(path), published
@@ -171,6 +176,10 @@ class Cache:
 
     def put(self, answers: Mapping[str, bytes]) -> None:
         """Store all of ``answers`` or, if killed meanwhile, none of them."""
+        Cache.paid += len(answers)
+        self._put(answers)
+
+    def _put(self, answers: Mapping[str, bytes]) -> None:
         try:
             with self._db:
                 rows = [(k, v, _checksum(k, v)) for k, v in answers.items()]
@@ -217,7 +226,7 @@ class Cache:
         (blob,) = self.get([key])
         if blob is None:
             blob = pack(make(), compress=True)
-            self.put({key: blob})
+            self._put({key: blob})
         return unpack(blob)
 
 

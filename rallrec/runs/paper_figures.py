@@ -207,6 +207,7 @@ def beside(table: pd.DataFrame, heading: str = "AUC") -> Figure:
 
 
 PAPERS_K = 30
+BESIDE = 0.6  # items between lines that stand beside each other, so that each interval can be read
 DOT = dict(ms=4, lw=0, elinewidth=1.1, capsize=1.5)
 DIAMOND = dict(color="black", marker="d", ms=5, lw=0, mew=0.9, zorder=5)
 OTHER_PAPER = dict(color="0.5", marker="+", ms=6, lw=0, mew=1.2, zorder=4)
@@ -240,18 +241,20 @@ def _two_panels(table: pd.DataFrame, dataset: str) -> tuple[Figure, dict[str, Ax
 
 
 def over_k(figure_3: pd.DataFrame, dataset: str, k: int | None = None) -> Figure:
-    """AUC over K, a line a method: the paper's to the left, ours with its intervals as bands to the right.
+    """AUC over K, a line a method: the paper's to the left, ours to the right, intervals as bars side by side.
 
     Args:
         figure_3: of `study.paper.over_k`. k: the K of the other results here.
     """
     figure, panels = _two_panels(figure_3, dataset)
-    right = panels["ours"]
+    right, lines = panels["ours"], figure_3["line"].nunique()
     for i, (line, of) in enumerate(figure_3.groupby("line", sort=False)):
         style = dict(color=SERIES[i], marker=MARKERS[i], ms=4, lw=1.3, label=line)
-        for name, ax in panels.items():
-            ax.plot(of["k"], of[name], **style)
-        right.fill_between(of["k"], of["ours_low"], of["ours_high"], color=SERIES[i], alpha=0.13, lw=0)
+        if "paper" in panels:
+            panels["paper"].plot(of["k"], of["paper"], **style)
+        beside = of["k"] + (i - (lines - 1) / 2) * BESIDE
+        right.plot(beside, of["ours"], **style)
+        right.vlines(beside, of["ours_low"], of["ours_high"], color=SERIES[i], lw=0.9, alpha=0.6)
     for ax in panels.values():
         ax.axvline(PAPERS_K, color="black", lw=0.9, ls=":", label=f"the paper's K = {PAPERS_K}")
     if k is not None:

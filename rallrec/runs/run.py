@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 
 from ..data.loading import name_of
 from ..extensions import load_extra
-from ..infra.cache import key_of
+from ..infra.cache import Cache, key_of
 from ..infra.downloads import sha256_of
 from ..infra.errors import InputError, at_least, one_of
 from ..infra.files import ROOT
@@ -180,7 +180,7 @@ class Run:
         self._values |= flat(values)
         if self._staging:
             write_json(self._staging / "metrics.json", self._values)
-            write_json(self._staging / "seconds.json", self._seconds)
+            write_json(self._staging / "seconds.json", dict(rows=self._seconds, paid=Cache.paid))
             models = [] if study is None else [study.llm, study.reader]
             asked = {key: how for model in models for key, how in model.asked.items()}
             lines = [f"{key} {number_format} {verb}\n" for key, (number_format, verb) in asked.items()]

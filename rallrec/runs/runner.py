@@ -159,8 +159,9 @@ def _put_in_place(staging: Path, notebook: str, state: Now, extra: str, seconds:
         folder.mkdir(parents=True, exist_ok=True)
     values = json.loads((staging / "metrics.json").read_text(encoding="utf-8"))
     made = dict(hardware=hardware(), seconds=round(seconds))
-    if rows := json.loads((staging / "seconds.json").read_text(encoding="utf-8")):
-        made["rows"] = rows
+    timed = json.loads((staging / "seconds.json").read_text(encoding="utf-8"))
+    if timed["rows"]:
+        made["rows"] = timed["rows"]
     with alone("outputs"):
         for path in sorted((staging / "figures").glob("*")):
             os.replace(path, pictures / path.name)
@@ -183,8 +184,8 @@ def _put_in_place(staging: Path, notebook: str, state: Now, extra: str, seconds:
             version=VERSION,
         )
         parts = metrics.get("notebooks", {}) if all(metrics.get(k) == v for k, v in head.items()) else {}
-        if parts.get(notebook, {}).get("values") == values:
-            made = parts[notebook]["made"]  # nothing new: hardware and time stay those of who first found it
+        if (old := parts.get(notebook)) and (old["values"] == values or not timed["paid"]):
+            made = old["made"]  # nothing new, or all was kept: hardware and time stay those of who paid for it
         parts[notebook] = dict(values=values, made=made)
         part = staging / "merged.json"
         write_json(part, head | {"notebooks": dict(sorted(parts.items()))})
