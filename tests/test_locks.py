@@ -131,8 +131,9 @@ def test_the_notebook_is_put_in_place_last(tmp_path, monkeypatch):
     """It is the sign that all else is there."""
     staging = tmp_path / "staging"
     (staging / "figures").mkdir(parents=True)
-    for name in ("metrics.json", "seconds.json", "01_descriptions.ipynb"):
+    for name in ("metrics.json", "01_descriptions.ipynb"):
         (staging / name).write_text("{}")
+    (staging / "seconds.json").write_text('{"rows": {}, "paid": 0}')
     monkeypatch.setenv("RALLREC_OUTPUT", str(tmp_path))
     now = Now(Parameters("tiny", llm="tiny-random"))
     real = runs.os.replace
