@@ -200,4 +200,4 @@ def test_published_records_are_of_the_recorded_runs(name):
 
 def test_published_records_are_small():
     sizes = [explorer_files.published_path(name).stat().st_size for name in PUBLISHED]
-    assert sum(sizes) < 400_000
+    assert sum(sizes) < 450_000
