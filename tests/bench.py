@@ -384,7 +384,7 @@ def alignment(loss: Callable | None) -> None:
 
 
 def alignment_ours() -> None:
-    """30 epochs of the alignment of all items: one exponential of each cosine."""
+    """30 epochs of the alignment of all items: cosines a block at a time, none kept."""
     alignment(None)
 
 
