@@ -404,7 +404,8 @@ def test_what_a_run_was_made_by_is_told_with_it(own, monkeypatch):
     of = Parameters(str(own), **TINY, reader="gemma3-270m")
     staging = own.parent / "staging"
     (staging / "figures").mkdir(parents=True)
-    for name, content in (("metrics.json", '{"n": 1}'), ("seconds.json", '{"rows": {}, "paid": 0}'), (f"{LAST}.ipynb", "{}")):
+    seconds = '{"rows": {}, "paid": 0}'
+    for name, content in (("metrics.json", '{"n": 1}'), ("seconds.json", seconds), (f"{LAST}.ipynb", "{}")):
         (staging / name).write_text(content)
     runner._put_in_place(staging, LAST, Now(of), "", 1.0)
     made = read_metrics(of.place())
