@@ -6,12 +6,12 @@ import torch
 import torch.nn.functional as F
 
 import rallrec as rr
-from rallrec.evaluation.text_quality import exact_loss
 from rallrec.infra import products
 from rallrec.infra.cache import Cache
 from rallrec.infra.reproducible import Dropout, drawn_on_cpu
 from rallrec.representations import alignment
 from rallrec.representations.alignment import TWO_SIDED, Alignment, alignment_loss, train_alignment
+from rallrec.representations.exact_map import exact_loss
 
 from .elsewhere import Elsewhere
 
