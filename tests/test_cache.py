@@ -345,3 +345,13 @@ def test_what_is_no_other_cache_is_refused(tmp_path, monkeypatch, capsys):
         assert said in err
         assert err.count("\n") == 1
     assert mine.get(["a"]) == [b"1"]
+
+
+def test_threads_share_a_cache(cache):
+    """JupyterLab handles a knob in another thread than the cell that opened the cache."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    cache.put({"here": b"1"})
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: cache.put({f"{n}-{i}": b"2" for i in range(50)}), range(20)))
+        assert list(pool.map(lambda n: cache.get(["here", f"{n}-49"]), range(20))) == [[b"1", b"2"]] * 20

@@ -13,6 +13,7 @@ import io
 import json
 import shutil
 import sqlite3
+import threading
 import time
 import zipfile
 import zlib
@@ -112,6 +113,7 @@ OF_THE_DISK = (
     sqlite3.SQLITE_BUSY,
 )
 WAITS = 120  # seconds for another process
+_WRITES = threading.Lock()  # of two threads' batches on one connection, one would commit half of the other's
 PAGE = 4096  # bytes; SQLite's default
 TAKEN = 1000  # rows of another cache in one commit
 
@@ -136,7 +138,8 @@ class Cache:
     def _db(self) -> sqlite3.Connection:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            db = sqlite3.connect(self.path, timeout=WAITS)
+            # JupyterLab handles a knob in another thread than a cell; SQLite itself lets threads take turns
+            db = sqlite3.connect(self.path, timeout=WAITS, check_same_thread=False)
             _to_wal(db)
             db.execute("PRAGMA synchronous = NORMAL")
             db.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, value BLOB, checksum BLOB)")
@@ -181,7 +184,7 @@ class Cache:
 
     def _put(self, answers: Mapping[str, bytes]) -> None:
         try:
-            with self._db:
+            with _WRITES, self._db:
                 rows = [(k, v, _checksum(k, v)) for k, v in answers.items()]
                 self._db.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", rows)
         except FAILURES as e:
@@ -190,7 +193,7 @@ class Cache:
     def forget(self, key: str) -> None:
         """Drop one answer."""
         try:
-            with self._db:
+            with _WRITES, self._db:
                 self._db.execute("DELETE FROM answers WHERE key = ?", (key,))
         except FAILURES as e:
             raise self._refused("written", e) from e
