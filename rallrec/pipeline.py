@@ -154,7 +154,7 @@ class Study:
         parts: embeddings at hand, by name; those that are missing are made when they are asked for.
         base: the study of which this is a variant, see `variant`. differs: parts that it does not share with it.
         shifted: whether items are compared by the embedding of the next raw id (see `retrieve.shifted`).
-        cache: where trainings and votes are kept; by default the checkout's.
+        cache: where graphs, alignments and votes are kept; by default the checkout's.
     """
 
     split: Split
@@ -256,6 +256,10 @@ class Study:
         if (n := len(items.parts[0])) != data.n_items:
             raise InputError(f"representation {recipe.name!r} has {n} rows; {data.name} has {data.n_items} items")
         return (shifted(items, data) if self.shifted else items), used
+
+    @property
+    def _store(self) -> Cache:
+        return self.cache or default_cache()
 
     @property
     def device(self) -> str:
@@ -400,7 +404,7 @@ class Study:
         parts = self._owner.remember(("digests", items), lambda: [digest(x) for x in matrices])
         code = [code_of(inspect.getfile(of)) for of in (retrieve, two_channels, vote)]
         inputs = dict(step=step, code=code, data=self.split.data.hash, parts=parts, fusion=items.fusion, **of)
-        return (self.cache or default_cache()).small(inputs | dict(valid=digest(self.split.valid.position)), make)
+        return self._store.small(inputs | dict(valid=digest(self.split.valid.position)), make)
 
     def best_alpha(self, items: Representation, k: int, beta: float = 1.0, both: str = "sum") -> float:
         """The alpha of `ALPHAS` whose vote has the highest AUC on validation samples (paper, section 2.4).
@@ -672,8 +676,7 @@ def _ssl(study: Study, text: np.ndarray, **others) -> np.ndarray:
 
 def _reduced(study: Study, text: np.ndarray) -> np.ndarray:
     """Kept like a training: another processor rounds the decomposition otherwise."""
-    cache = study.cache or default_cache()
-    return cache.arrays(dict(step="reduction", text=text), lambda: dict(x=principal_components(text)))["x"]
+    return study._store.arrays(dict(step="reduction", text=text), lambda: dict(x=principal_components(text)))["x"]
 
 
 def _colla(study: Study) -> np.ndarray:
@@ -688,7 +691,8 @@ def train(wanted: Sequence[tuple[Study, Choice]]) -> list[float]:
     and what is small is left to whoever asks for it.
 
     Returns:
-        The seconds of each, 0 where nothing was missing.
+        The seconds of each; 0 where nothing was missing, where an earlier one trains the same, and of one alone, which
+        is left as well.
     """
     missing, seconds = {}, [0.0] * len(wanted)
     for n, (study, choice) in enumerate(wanted):
@@ -697,10 +701,9 @@ def train(wanted: Sequence[tuple[Study, Choice]]) -> list[float]:
             graph = LightGCNSettings(**alone.size.lightgcn), alone.split.protocol
             missing.setdefault((plain, *graph, str(alone.size.alignment)), (n, alone, plain))
     if len(missing) > 1:
-        numbers = [n for n, _, _ in missing.values()]
-        jobs = [(alone, plain) for _, alone, plain in missing.values()]
-        for at, took in side_by_side(_timed, jobs, "graphs and alignments"):
-            seconds[numbers[at]] = took
+        jobs = list(missing.values())
+        for at, took in side_by_side(_timed, [of for _, *of in jobs], "graphs and alignments"):
+            seconds[jobs[at][0]] = took
             Cache.paid += 1
     return seconds
 
@@ -721,8 +724,8 @@ def _by_itself(study: Study, choice: Choice) -> tuple[Study, Choice]:
     """What another process needs to train what a choice's representation is made of: no LLM, no base."""
     study = study.variant(choice)
     parts = _parts_at_hand(study) | {name: study[name] for name in ("title", "description")}
-    kept = study.cache or default_cache()
-    anew = dict(llm=None, reader=None, base=None, differs=(), cache=Cache(kept.path, kept.published), parts=parts)
+    opened = study._store  # a connection can't be handed on
+    anew = dict(llm=None, reader=None, base=None, differs=(), cache=Cache(opened.path, opened.published), parts=parts)
     anew |= dict(_kept={}, _retrieved={}, _used=set(), _trained={})
     return replace(study, **anew), Choice(choice.representation, weights=choice.weights)
 

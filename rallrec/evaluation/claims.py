@@ -76,9 +76,12 @@ def chosen(row, why: str) -> str:
     return f"*{row.method}* {why}; on these {row.n:,} samples it changes the AUC by {change(row)}: {here}."
 
 
-def against_chance(low: float, high: float) -> str:
-    """What the interval of an AUC says of it: above chance, below it, or neither."""
-    return {1: "above chance", -1: "below chance", 0: "not told from chance"}[verdict(low - 0.5, high - 0.5)]
+CHANCE = {1: "above chance", -1: "below chance", 0: "not told from chance"}
+
+
+def against_chance(low: float, high: float, chance: float = 0.5) -> str:
+    """What an interval says of a value and of chance, by default that of an AUC: a word of `CHANCE`."""
+    return CHANCE[verdict(low - chance, high - chance)]
 
 
 def calibrated(

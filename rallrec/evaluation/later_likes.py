@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..data.split import Split
+from .claims import CHANCE, against_chance
 from .metrics import RESAMPLES, columns, estimate, recalls
 from .resampling import resampled_users
 
@@ -126,10 +127,9 @@ def unseen(found: pd.DataFrame) -> str:
         return "Nothing is measured of items without a training rating: too few of them, or none among the later likes."
     chance = at.loc[at["representation"] == "chance", "recall"].iloc[0]
     others = at[at["representation"] != "chance"]
-    told = {"above": others["recall_low"] > chance, "below": others["recall_high"] < chance}
-    told["not told from"] = ~(told["above"] | told["below"])
-    named = {where: list(others["representation"][rows]) for where, rows in told.items() if rows.any()}
-    parts = [f"{', '.join(of)} {'is' if len(of) == 1 else 'are'} {where} chance" for where, of in named.items()]
+    told = {row.representation: against_chance(row.recall_low, row.recall_high, chance) for row in others.itertuples()}
+    named = {word: [name for name in told if told[name] == word] for word in CHANCE.values()}
+    parts = [f"{', '.join(of)} {'is' if len(of) == 1 else 'are'} {word}" for word, of in named.items() if of]
     return (
         f"**Conclusion.** For items without a training rating, {'; '.join(parts)} (recall@{at['cut'].iloc[0]} of "
         f"{at['users'].iloc[0]:,} users, 95 % intervals; chance {chance:.3f})."

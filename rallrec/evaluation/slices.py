@@ -19,9 +19,8 @@ def slices(split: Split, samples: Samples) -> dict[str, np.ndarray]:
     _, raters = item_statistics(split, samples)
     parts = {"all": np.ones(len(samples), bool)}
     for what, values, borders in (("item's ratings", raters, RATERS), ("history", samples.n_earlier, EARLIER)):
-        least = (
-            split.test.n_earlier.min() if what == "history" else 0
-        )  # of all test samples: the same for a part of them
+        # of all test samples: the names are the same for a part of them
+        least = split.test.n_earlier.min() if what == "history" else 0
         for low, high in zip((-1, *borders), (*borders, np.inf), strict=True):
             inside = (values > low) & (values <= high)
             first = max(low + 1, min(least, high))

@@ -363,8 +363,7 @@ def for_reading(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """The table of `judge` for reading, a line a comparison: the paper's difference, each reader's and its verdict.
 
     An asterisk marks a verdict where the paper's difference lies outside our interval, `OURS` a comparison that the
-    paper does not make. For samples and users see
-    `counted`.
+    paper does not make. For samples and users see `counted`.
     """
     lines, last = [], None
     for (number, _), rows in table.groupby(["number", "compared"], sort=False):

@@ -44,7 +44,7 @@ class Knobs:
         """
         yours, samples = Choice(**choice), self.study.samples(part)
         p = {"yours": vote(self.study.shown(yours, samples))}
-        p["RALLRec"] = self.study.voted(METHOD, samples)
+        p["RALLRec"] = self.study.remember(("knobs", part), lambda: self.study.voted(METHOD, samples))
         table = results_table(samples, p, "RALLRec", RESAMPLES)
         table.insert(1, "part", part)
         return table
