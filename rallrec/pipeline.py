@@ -3,7 +3,6 @@
 Every step answers from the cache, and is made when it is first asked for.
 """
 
-import inspect
 import shlex
 import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -19,8 +18,8 @@ from .data.loading import load
 from .data.split import Samples, Split, split
 from .evaluation.metrics import RESAMPLES, adjust, auc, columns, difference, results_table
 from .evaluation.resampling import aucs, resampled_users
-from .infra.cache import Cache, NotKept, default_cache, digest, noting, only_kept
-from .infra.code import code_of
+from .infra.cache import Cache, NotKept, default_cache, noting, only_kept
+from .infra.code import codes_of
 from .infra.errors import InputError, at_least, one_of, within
 from .infra.parallel import side_by_side
 from .llm.base import LanguageModel
@@ -372,39 +371,50 @@ class Study:
         """
         selector = SELECTORS[choice.selector]
         k = at_least("k", choice.k if choice.k is not None else k or READERS[choice.reader].k(self, choice), 1)
-        if selector.reads_items:
-            return selector.show(self, samples, self.items(choice), k, **choice.options)
+        return selector.show(self, samples, self._compared(choice), k, **choice.options)
+
+    def _compared(self, choice: Choice) -> Representation | None:
+        """What a choice's selector compares items by; None where it reads no one representation."""
+        if SELECTORS[choice.selector].reads_items:
+            return self.items(choice)
         for name in ("weights", "layers", "edges", "temperature", "stop"):
             if getattr(choice, name) is not None:
                 raise InputError(f"selector {choice.selector!r} reads no one representation, so {name} changes nothing")
-        return selector.show(self, samples, None, k, **choice.options)
+        return None
 
     def voted(self, choice: Choice, samples: Samples, k: int | None = None) -> np.ndarray:
-        """`vote` on what is `shown`, float64 [n_samples]; of all test or validation samples an answer from the cache.
+        """`vote` on what is `shown`, float64 [n_samples]."""
+        return self.of_shown(vote, choice, samples, k or self.size.k)
 
-        Not where a selector of the user's own, or a fitted one, chooses: what that depends on is not known here.
+    def of_shown(
+        self, make: Callable[[Shown], np.ndarray], choice: Choice, samples: Samples, k: int | None = None, **others
+    ) -> np.ndarray:
+        """``make`` of what is `shown`; of all test or validation samples an answer from the cache if there is one.
+
+        Args:
+            make: its module's code is part of the key. others: what else its result depends on, for the key.
         """
-        selector = SELECTORS[choice.selector]
-        known = selector.reads_items and selector.choose.__module__ == two_channels.__module__
-        if not known or not self._whole(samples):
-            return vote(self.shown(choice, samples, k))
-        k = choice.k or k or self.size.k
-        of = dict(samples=digest(samples.position), selector=choice.selector, k=k, **choice.options)
-        made = self._by_similarity(
-            "vote", self.items(choice), of, lambda: dict(vote=vote(self.shown(choice, samples, k)))
-        )
-        return made["vote"]
+        by = self.shown_by(choice, k) if self._whole(samples) else None
+        if by is None:
+            return make(self.shown(choice, samples, k))
+        of = dict(step=make.__name__, code=codes_of(make), samples=samples.position, by=by, **others)
+        return self._store.small(of, lambda: dict(made=make(self.shown(choice, samples, k))))["made"]
+
+    def shown_by(self, choice: Choice, k: int | None = None) -> dict | None:
+        """All that `shown` depends on beside the samples, for a key; None where a user's own selector chooses."""
+        of = dict(selector=choice.selector, k=choice.k or k or READERS[choice.reader].k(self, choice), **choice.options)
+        items, chosen_by = self._compared(choice), SELECTORS[choice.selector].choose.__module__
+        if chosen_by == LearnedReranker.__module__:
+            return of | dict(ranker=self.ranker.key)
+        return of | self._similarity_of(items) if chosen_by == two_channels.__module__ else None
 
     def _whole(self, samples: Samples) -> bool:
         return any(samples is part for part in (self.split.test, self.split.valid))
 
-    def _by_similarity(self, step: str, items: Representation, of: dict, make: Callable) -> dict[str, np.ndarray]:
-        """`Cache.small` of what follows from similarities of items, and from validation samples."""
-        matrices = items.parts + (items.history or ())
-        parts = self._owner.remember(("digests", items), lambda: [digest(x) for x in matrices])
-        code = [code_of(inspect.getfile(of)) for of in (retrieve, two_channels, vote)]
-        inputs = dict(step=step, code=code, data=self.split.data.hash, parts=parts, fusion=items.fusion, **of)
-        return self._store.small(inputs | dict(valid=digest(self.split.valid.position)), make)
+    def _similarity_of(self, items: Representation | None) -> dict:
+        """What follows from similarities of items, and from validation samples, depends on this, for a key."""
+        of = dict(code=codes_of(retrieve, two_channels, vote), data=self.split.data.hash)
+        return of | dict(items=items and items.digests, valid=self.split.valid.position)
 
     def best_alpha(self, items: Representation, k: int, beta: float = 1.0, both: str = "sum") -> float:
         """The alpha of `ALPHAS` whose vote has the highest AUC on validation samples (paper, section 2.4).
@@ -421,8 +431,8 @@ class Study:
             return ALPHA if np.isnan(best) or found[ALPHA] == best else next(a for a in ALPHAS if found[a] == best)
 
         def kept() -> float:
-            of = dict(k=k, beta=beta, both=both)
-            return float(self._by_similarity("alpha", items, of, lambda: dict(alpha=np.float64(best())))["alpha"])
+            of = dict(step="alpha", k=k, beta=beta, both=both, of=self._similarity_of(items))
+            return float(self._store.small(of, lambda: dict(alpha=np.float64(best())))["alpha"])
 
         return self._owner.remember(("alpha", items, k, beta, both), kept)
 

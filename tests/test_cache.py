@@ -284,6 +284,31 @@ def test_no_pickle_is_loaded(tmp_path):
         Cache(tmp_path / "cache", tmp_path / "published").get(["ab"])
 
 
+def test_inputs_that_have_a_name_are_made_once(cache):
+    """And what is made of them is kept under the inputs, as `arrays` keeps it."""
+    made, trainings = [], {}
+
+    def asked(name, x=3):
+        def inputs():
+            made.append("inputs")
+            return dict(x=np.arange(x))
+
+        return cache.named("sum", name, inputs, lambda of: made.append("sum") or dict(a=of["x"].sum()))["a"]
+
+    with noting(trainings):
+        assert [asked(dict(n=3)) for _ in range(2)] == [3, 3]
+    assert made == ["inputs", "sum"]
+    assert trainings == {key_of(step="sum", x=np.arange(3)): "sum"}
+    assert asked(dict(other=3)) == asked(None) == 3  # another name, or none, of the same inputs
+    assert made == ["inputs", "sum", "inputs", "inputs"]
+    assert asked(dict(n=4), 4) == asked(None, 4) == 6
+    assert cache.arrays(dict(step="sum", x=np.arange(4)), dict)["a"] == 6
+    (other,) = (key for key, step in trainings.items() if step == "sum")
+    cache.forget(other)
+    assert asked(dict(n=3)) == 3
+    assert made[-2:] == ["inputs", "sum"]
+
+
 def test_a_key_holds_the_code_that_made_the_answer(tmp_path):
     """Who edits a training gets what the new code trains; a docstring or a comment costs nothing."""
     from rallrec.infra.code import code_of

@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 import rallrec as rr
 from rallrec.infra.cache import Cache
 from rallrec.infra.registry import Registry
-from rallrec.llm import opening
+from rallrec.llm import local, opening
 from rallrec.llm.base import LanguageModel
 from rallrec.llm.opening import backend
 
@@ -215,6 +215,23 @@ def test_a_spot_check_asks_past_the_cache(llm):
     kept = llm.choose(prompts[:1])[0, 0]
     llm.cache.put({key: np.array([kept - 0.25, 1.25 - kept]).tobytes()})
     assert llm.spot_check(prompts, n=7) == pytest.approx(0.25, abs=1e-6)
+
+
+def test_a_spot_check_is_made_once_by_the_same_libraries_on_the_same_processor(llm, monkeypatch):
+    prompts, asked = [f"a b c {n}:" for n in range(5)], []
+    llm.choose(prompts)
+    choose = llm._choose
+    monkeypatch.setattr(llm, "_choose", lambda some, options: asked.append(len(some)) or choose(some, options))
+    assert llm.spot_check(prompts) == llm.spot_check(prompts)
+    assert asked == [5]
+    monkeypatch.setattr(local, "hardware", lambda: "another processor")
+    llm.spot_check(prompts)
+    llm.spot_check(prompts[:4])
+    assert asked == [5, 5, 4]
+    monkeypatch.setattr(type(llm), "computed_with", None)  # as of a server
+    llm.spot_check(prompts)
+    llm.spot_check(prompts)
+    assert asked == [5, 5, 4, 5, 5]
 
 
 # --- options and how a prompt ends ---------------------------------------------------------------------

@@ -92,6 +92,36 @@ def test_lightgbm_is_fitted_once(tiny_split, embedding, tmp_path, monkeypatch):
     assert len(fitted) == 3
 
 
+@pytest.mark.parametrize("reader", ["lightgbm", "lightgbm, no retrieval"])
+@pytest.mark.parametrize("selector", ["rerank", "recent", "learned"])
+def test_lightgbm_that_was_fitted_is_asked_without_its_features(study, reader, selector, monkeypatch, retrievals):
+    choice, one = rr.Choice(selector=selector, reader=reader, k=4), again(study)
+    first = one.predict(choice)
+    retrievals.clear()
+    for name in ("features", "past", "_fit", "_fit_on_training"):
+        monkeypatch.setattr(trees, name, lambda *_: pytest.fail("made again"))
+    assert (again(study).predict(choice) == first).all()
+    assert not retrievals
+    if reader == "lightgbm":
+        for other in (dict(k=3), dict(representation="text", selector="high")):
+            with pytest.raises(pytest.fail.Exception, match="made again"):
+                again(study).predict(replace(choice, **other))
+
+
+def test_lightgbm_reads_what_a_users_own_selector_shows(study):
+    """What that depends on is not known, so features are made each time."""
+    shown = [1]
+
+    @rr.selector("of a reader's test")
+    def back(study, samples, items, k):
+        return (samples.position - shown[0])[:, None]
+
+    choice = rr.Choice(selector="of a reader's test", reader="lightgbm", k=1)
+    last = again(study).predict(choice)
+    shown[0] = 2
+    assert (again(study).predict(choice) != last).any()
+
+
 def test_lightgbm_reads_no_training_sample(tiny_split, embedding):
     """The embedding has seen their labels."""
     looked_at = []
@@ -231,8 +261,7 @@ def test_a_vote_that_was_kept_is_the_vote(study, selector, retrievals):
     one = again(study)
     retrievals.clear()
     assert (one.predict(choice) == first).all()
-    if selector != "learned":
-        assert not retrievals
+    assert not retrievals
     assert (one.voted(choice, test) == rr.vote(one.shown(choice, test))).all()
 
 
@@ -248,6 +277,10 @@ def test_a_vote_is_kept_under_all_that_it_depends_on(study, embedding, retrieval
         rr.Choice(selector="rerank", k=5, beta=2),
         rr.Choice(selector="rerank", k=5, weights=(1, 2, 3)),
         rr.Choice("hybrid", "high", k=5),
+        rr.Choice(selector="learned", k=5),
+        rr.Choice(selector="learned", k=4),
+        rr.Choice(selector="recent", k=5),
+        rr.Choice(selector="recent", k=4),
     ]
     for choice in choices:
         for samples in (test, one.split.valid, test.take(np.arange(5))):
@@ -256,6 +289,15 @@ def test_a_vote_is_kept_under_all_that_it_depends_on(study, embedding, retrieval
         rr.representation("of a reader's test")(lambda study, items=items: items)
         choice = rr.Choice("of a reader's test", "high", k=3)
         assert (one.voted(choice, test) == rr.vote(one.shown(choice, test))).all()
+
+
+@pytest.mark.parametrize("selector", ["recent", "learned"])
+def test_a_setting_that_changes_nothing_is_refused_of_what_is_kept_too(study, selector):
+    choice, test = rr.Choice(selector=selector, k=4), study.split.test
+    study.voted(choice, test)
+    for setting in (dict(weights=(1, 2, 3)), dict(layers=1), dict(alpha=0.5)):
+        with pytest.raises(rr.InputError, match=r"changes nothing|takes no 'alpha'"):
+            again(study).voted(replace(choice, **setting), test)
 
 
 def test_a_vote_is_not_kept_of_what_is_not_known(study):

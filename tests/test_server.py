@@ -104,7 +104,7 @@ class Handler(BaseHTTPRequestHandler):
                 choices = [{"message": {"role": "assistant", "content": t}} if chat else {"text": t} for t in texts]
             else:
                 ids = llm.tokens([prompt])
-                logp = llm._log_probabilities(ids, [[len(ids[0]) - 1]])[0, 0]
+                logp = llm._logits(ids, [[len(ids[0]) - 1]])[0, 0].log_softmax(-1)
                 tokens = {self.server.spelled(i): logp[i].item() for i in logp.argsort(descending=True).tolist()}
                 tokens = {t: p for t, p in tokens.items() if t not in self.server.hidden}
                 top = dict(list(tokens.items())[:n])

@@ -209,7 +209,30 @@ class Cache:
         Args:
             inputs: all that they depend on, for `key_of`; ``step``, a word, is the name of what makes them.
         """
-        key, step = key_of(**inputs), inputs.get("step", "arrays")
+        return self._arrays(key_of(**inputs), inputs.get("step", "arrays"), make)
+
+    def named(
+        self,
+        step: str,
+        name: Mapping | None,
+        inputs: Callable[[], Mapping],
+        make: Callable[[Mapping], Mapping[str, np.ndarray]],
+    ) -> dict[str, np.ndarray]:
+        """`arrays` of inputs that themselves take long to make: once their key is kept, they are not made again.
+
+        Args:
+            name: all that the inputs depend on, for `key_of`; None where that is not known.
+            inputs: makes them. make: makes the arrays of them.
+        """
+        made = memoise(lambda: dict(inputs(), step=step))
+        if name is None:
+            key = key_of(**made())
+        else:
+            named = dict(step="key", of=step, name=name)
+            key = str(self.small(named, lambda: dict(key=np.array(key_of(**made()))))["key"])
+        return self._arrays(key, step, lambda: make(made()))
+
+    def _arrays(self, key: str, step: str, make: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
         for trainings in _NOTING.get():
             trainings[key] = step
         if path := self._published_training(step, key):

@@ -2,11 +2,17 @@
 
 import ast
 import hashlib
+import inspect
 from functools import cache
 from pathlib import Path
 
 FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
 KEYED: set[str] = set()  # files whose code is part of a key
+
+
+def codes_of(*of: object) -> list[str]:
+    """`code_of` the modules that define what is given, functions or classes."""
+    return [code_of(file) for file in sorted({inspect.getfile(each) for each in of})]
 
 
 @cache

@@ -134,7 +134,8 @@ class LanguageModel:
     def spot_check(self, prompts: Sequence[str], options: Sequence[str] = (" Yes", " No"), n: int = 10) -> float | None:
         """Ask ``n`` of the prompts anew, past the cache: the largest difference of a probability.
 
-        Published answers save hours; this shows that the model at hand gives them.
+        Published answers save hours; this shows that the model at hand gives them. What it answered is kept under all
+        that `computed_with` tells: the same libraries on the same processor are not asked again.
 
         Returns:
             None, and a word is printed, where the model is not `at_hand`: nothing is fetched for a check.
@@ -143,11 +144,23 @@ class LanguageModel:
             print(f"{self.name}: its weights are not here, so no kept answer is asked anew")
             return None
         some = [prompts[i] for i in np.linspace(0, len(prompts) - 1, min(n, len(prompts))).astype(int)]
-        kept, anew = self.choose(some, options), np.zeros((len(some), len(options)))
-        for batch in self._choose(some, list(options)):
-            for i, row in batch:
-                anew[i] = row
-        return float(np.abs(kept - anew).max())
+
+        def asked() -> dict[str, np.ndarray]:
+            anew = np.zeros((len(some), len(options)))
+            for batch in self._choose(some, list(options)):
+                for i, row in batch:
+                    anew[i] = row
+            return dict(anew=anew)
+
+        of = dict(step="spot check", model=f"{self.weights}:{self.format}", texts=some, options=list(options))
+        by = self.computed_with
+        anew = asked() if by is None else self.cache.small(of | dict(by=by), asked)
+        return float(np.abs(self.choose(some, options) - anew["anew"]).max())
+
+    @property
+    def computed_with(self) -> dict | None:
+        """Processor, libraries and code that compute an answer, for a key; None where they are not known here."""
+        return None
 
     @property
     def at_hand(self) -> bool:

@@ -7,14 +7,17 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
 
 import torch
 
 from ..infra.cache import Cache, key_of
+from ..infra.code import codes_of
 from ..infra.errors import InputError, one_of
 from ..infra.products import with_onednn
+from ..infra.reproducible import hardware
 from .base import FORMATS, LanguageModel, adapter_digest, size_told
 from .chat import ChatFormat, Turn
 from .lora import check_adapter, with_adapter
@@ -67,6 +70,12 @@ class LocalModel(LanguageModel):
         n = self._packaged.parameters if self._packaged else sum(p.numel() for p in self.model.parameters())
         said = "".join(f"; {note}" for note in self.notes)
         return f"{self.name}: {n / 1e6:.0f} M parameters, {self.device.type}, torch.{self.format}{said}"
+
+    @property
+    def computed_with(self) -> dict:
+        of = dict(hardware=hardware(), instructions=torch.backends.cpu.get_cpu_capability(), device=str(self.device))
+        of |= {name: version(name) for name in ("torch", "transformers")}
+        return of | dict(code=codes_of(LocalModel, load_by_name, with_adapter, with_onednn))
 
     @property
     def at_hand(self) -> bool:
@@ -193,9 +202,8 @@ class LocalModel(LanguageModel):
             self._check_length([prompts[i] for i in rows], [prompt_ids[i] for i in rows], longest - 1)
             for batch in self._batches([prompt_ids[i] for i in rows], self.batch_tokens, longest - 1):
                 ids = [prompt_ids[rows[i]] for i in batch]
-                if single:  # one forward pass answers for all options
-                    logp = self._log_probabilities(ids, [[len(row) - 1] for row in ids])[:, 0]
-                    scores = logp[:, [o[0] for o in option_ids]]  # [batch, options]
+                if single:  # one forward pass answers for all options, and no other token matters
+                    scores = self._logits(ids, [[len(row) - 1] for row in ids], [o[0] for o in option_ids])[:, 0]
                 else:
                     scores = torch.stack([self._sequence_scores(ids, option) for option in option_ids], dim=1)
                 answers = scores.double().softmax(1).cpu().numpy()
@@ -218,16 +226,16 @@ class LocalModel(LanguageModel):
             groups.setdefault(tuple(map(tuple, added[ending])), []).append(i)
         return [([list(option) for option in tokens], rows) for tokens, rows in groups.items()]
 
-    def _log_probabilities(self, ids: list[list[int]], positions: list[list[int]]) -> torch.Tensor:
-        """Log-probabilities of the next token at the given positions of each row, [rows, positions, vocabulary]."""
+    def _logits(self, ids: list[list[int]], positions: list[list[int]], tokens: list[int] | None = None):
+        """Logits of the next token at the given positions of each row, [rows, positions, tokens]; None for all."""
         where = torch.tensor(positions, device=self.device)  # [rows, positions]
         rows = torch.arange(len(ids), device=self.device)[:, None]
-        return logits_at(self.model, self._padded(ids), rows, where).float().log_softmax(-1)
+        return logits_at(self.model, self._padded(ids), rows, where, tokens).float()
 
     def _sequence_scores(self, ids: list[list[int]], option: list[int]) -> torch.Tensor:
         """Log-probability of ``option``'s tokens after each row, [rows]."""
         positions = [[len(row) - 1 + k for k in range(len(option))] for row in ids]
-        logp = self._log_probabilities([row + option[:-1] for row in ids], positions)
+        logp = self._logits([row + option[:-1] for row in ids], positions).log_softmax(-1)
         return logp.gather(2, torch.tensor(option, device=logp.device).expand(len(ids), -1)[:, :, None]).sum((1, 2))
 
     def option_tokens(self, prompt: str, options: Sequence[str]) -> list[list[int]]:
@@ -307,7 +315,8 @@ class LocalModel(LanguageModel):
         """Raise InputError unless the model reads from left to right, as all that is asked of it takes for granted."""
         last = self.model.get_input_embeddings().weight.shape[0] - 1
         try:
-            longer, alone = (self._log_probabilities([ids], [[0]]) for ids in ([last // 2, last // 3], [last // 2]))
+            both = [last // 2, last // 3], [last // 2]
+            longer, alone = (self._logits([ids], [[0]]).log_softmax(-1) for ids in both)
         except Exception as e:
             said = next(iter(str(e).splitlines()), type(e).__name__)
             raise InputError(f"{self.name} can't be asked as a causal LM ({said}); take another one") from e
@@ -317,21 +326,42 @@ class LocalModel(LanguageModel):
             raise InputError(f"{self.name} is no causal LM: what it reads later changes what it said before; take one")
 
 
-def logits_at(model, padded: torch.Tensor, rows: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+def logits_at(
+    model, padded: torch.Tensor, rows: torch.Tensor, positions: torch.Tensor, tokens: list[int] | None = None
+) -> torch.Tensor:
     """The model's logits at some positions of token ids [n, longest]; only these are projected to the vocabulary.
 
     Args:
         rows, positions: index ``padded``; they are broadcast to one shape.
+        tokens: of the vocabulary; of a head that is a plain linear layer no other rows are read.
 
     Returns:
-        ``[*shape, vocabulary]``, as the model gives them; scaled or capped where it does so (Gemma 2, Granite, Cohere).
+        ``[*shape, tokens]``, by default of the whole vocabulary, as the model gives them; scaled or capped where it
+        does so (Gemma 2, Granite, Cohere).
     """
     head = model.get_output_embeddings()
+    some = tokens if type(head) is torch.nn.Linear else None
     hook = head.register_forward_pre_hook(lambda _, hidden: (hidden[0][rows, positions], *hidden[1:]))
     try:
-        return model(padded, use_cache=False).logits
+        with contextlib.nullcontext() if some is None else _rows_of(head, some):
+            logits = model(padded, use_cache=False).logits
     finally:
         hook.remove()
+    return logits if tokens is None or some is not None else logits[..., tokens]
+
+
+@contextlib.contextmanager
+def _rows_of(layer: torch.nn.Linear, rows: list[int]) -> Iterator[None]:
+    """Within the block a linear layer has these rows of its weights alone."""
+    weight, bias = layer.weight[rows], None if layer.bias is None else layer.bias[rows]
+    own = vars(layer).get("forward")
+    layer.forward = lambda x: torch.nn.functional.linear(x, weight, bias)
+    try:
+        yield
+    finally:
+        del layer.forward
+        if own is not None:
+            layer.forward = own
 
 
 def _cached_numbers(config) -> int:

@@ -120,8 +120,10 @@ def _user_mean(study, samples):
 
 def _trees(study, choice):
     """LightGBM on features of what a choice shows."""
-    similarity, test = study.method.parts[0], study.split.test
-    return lightgbm_reader(study.split, lambda samples: study.shown(choice, samples), similarity, test, study.seed)
+    similarity, test, by = study.method.parts[0], study.split.test, study.shown_by(choice)
+    return lightgbm_reader(
+        study.split, lambda samples: study.shown(choice, samples), similarity, test, study.seed, shown_by=by
+    )
 
 
 def _trees_alone(study, choice):

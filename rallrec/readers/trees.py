@@ -1,6 +1,7 @@
 """LightGBM as a reader of what is shown, and as a conventional recommender without retrieval."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache as memoise
 from importlib.metadata import version
 
 import numpy as np
@@ -9,8 +10,9 @@ import pandas as pd
 from ..data.past import item_statistics, user_mean
 from ..data.split import Samples, Split
 from ..infra.cache import Cache, default_cache
-from ..infra.code import code_of
+from ..infra.code import code_of, codes_of
 from ..retrieval.retrieve import Shown, similarities
+from ..retrieval.selectors import last
 from .base import folds_by_user
 from .fields import fields, past
 
@@ -59,7 +61,13 @@ def features(split: Split, shown: Shown, items: np.ndarray) -> pd.DataFrame:
 
 
 def lightgbm_reader(
-    split: Split, select, items: np.ndarray, samples: Samples, seed: int = 0, cache: Cache | None = None
+    split: Split,
+    select: Callable[[Samples], Shown],
+    items: np.ndarray,
+    samples: Samples,
+    seed: int = 0,
+    cache: Cache | None = None,
+    shown_by: Mapping | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """P(like) by gradient-boosted trees on `features`, fitted on validation samples in five folds by user.
 
@@ -71,6 +79,8 @@ def lightgbm_reader(
 
     Args:
         select: maps samples to what is shown of them, the same way for validation and ``samples``.
+        shown_by: all that ``select`` depends on beside the samples, for a key; with it the features are not made
+            again where the answer is kept.
 
     Returns:
         float64 [n_samples], the mean of the five; and that of the validation samples, each from the trees that
@@ -80,26 +90,50 @@ def lightgbm_reader(
     Raises:
         InputError: if the validation samples are of one user only.
     """
-    return next(lightgbm_readers(split, select, items, samples, [seed], cache))
+    return next(lightgbm_readers(split, select, items, samples, [seed], cache, shown_by))
 
 
 def lightgbm_readers(
-    split: Split, select, items: np.ndarray, samples: Samples, seeds: Sequence[int], cache: Cache | None = None
+    split: Split,
+    select: Callable[[Samples], Shown],
+    items: np.ndarray,
+    samples: Samples,
+    seeds: Sequence[int],
+    cache: Cache | None = None,
+    shown_by: Mapping | None = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """What `lightgbm_reader` gives with each of ``seeds``; the features are made once."""
-    valid = split.valid
+    valid, cache = split.valid, cache or default_cache()
     folds = folds_by_user(valid)
-    x, asked = (features(split, select(part), items).to_numpy(np.float64) for part in (valid, samples))
     if len(set(valid.liked)) < 2 or min(len(rows) for rows, _ in folds) < 2:
-        same = tuple(np.full(n, share_of_likes(valid.liked)) for n in (len(asked), len(x)))
+        same = tuple(np.full(len(part), share_of_likes(valid.liked)) for part in (samples, valid))
         yield from [same] * len(seeds)
         return
-    held_out = [rows for _, rows in folds]
-    of = dict(step="trees", code=code_of(__file__), lightgbm=version("lightgbm"))
+
+    @memoise
+    def tables() -> dict[str, np.ndarray]:
+        return {
+            name: features(split, select(part), items).to_numpy(np.float64)
+            for name, part in (("x", valid), ("asked", samples))
+        }
+
+    of = dict(lightgbm=version("lightgbm"), liked=valid.liked, folds=[rows for _, rows in folds])
     for seed in seeds:
-        inputs = of | dict(seed=seed, x=x, liked=valid.liked, folds=held_out, asked=asked)
-        made = (cache or default_cache()).arrays(inputs, lambda seed=seed: _fit(x, valid.liked, folds, asked, seed))
+        inputs = of | dict(code=code_of(__file__), seed=seed)
+        name = shown_by and inputs | dict(shown_by=shown_by, items=items) | _of_past(split, valid, samples)
+        made = cache.named(
+            "trees",
+            name,
+            lambda inputs=inputs: inputs | tables(),
+            lambda of: _fit(of["x"], valid.liked, folds, of["asked"], of["seed"]),
+        )
         yield made["asked"], made["unseen"]
+
+
+def _of_past(split: Split, *parts: Samples) -> dict:
+    """What fields, and what is known of the past of samples, depend on, for a key."""
+    of = dict(code_of_past=codes_of(fields, item_statistics, similarities, last), data=split.data.hash)
+    return of | dict(seen=split.train_ratings, parts=[part.position for part in parts])
 
 
 def _fit(x: np.ndarray, liked: np.ndarray, folds: list, asked: np.ndarray, seed: int) -> dict[str, np.ndarray]:
@@ -140,23 +174,31 @@ def lightgbm_baselines(
     split: Split, samples: Samples, seeds: Sequence[int], cache: Cache | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """What `lightgbm_baseline` gives with each of ``seeds``; its tables are made once."""
-    train, valid = split.train, split.valid
+    train, valid, cache = split.train, split.valid, cache or default_cache()
     if len(set(train.liked)) < 2:
         same = tuple(np.full(len(part), share_of_likes(train.liked)) for part in (samples, valid))
         yield from [same] * len(seeds)
         return
-    parts = [fields(split, part, 1)[0] for part in (train, valid, samples)]
-    of_past = past(split)
-    kinds = [n for n in parts[0] if n not in of_past and "liked items" not in n]
-    tables = [
-        np.column_stack([values[n] for n in kinds] + [of(part) for of in of_past.values()]).astype(np.float64)
-        for values, part in zip(parts, (train, valid, samples), strict=True)
-    ]
-    of = dict(step="trees without retrieval", code=code_of(__file__), lightgbm=version("lightgbm"))
+
+    @memoise
+    def tables() -> dict:
+        of_past, whole = past(split), (train, valid, samples)
+        parts = [fields(split, part, 1)[0] for part in whole]
+        kinds = [n for n in parts[0] if n not in of_past and "liked items" not in n]
+        made = [
+            np.column_stack([values[n] for n in kinds] + [of(part) for of in of_past.values()]).astype(np.float64)
+            for values, part in zip(parts, whole, strict=True)
+        ]
+        return dict(tables=made, kinds=len(kinds))
+
+    of = dict(lightgbm=version("lightgbm"), liked=[train.liked, valid.liked])
     for seed in seeds:
-        inputs = of | dict(seed=seed, tables=tables, kinds=len(kinds), liked=[train.liked, valid.liked])
-        made = (cache or default_cache()).arrays(
-            inputs, lambda seed=seed: _fit_on_training(tables, train, valid, len(kinds), seed)
+        inputs = of | dict(code=code_of(__file__), seed=seed)
+        made = cache.named(
+            "trees without retrieval",
+            inputs | _of_past(split, train, valid, samples),
+            lambda inputs=inputs: inputs | tables(),
+            lambda of: _fit_on_training(of["tables"], train, valid, of["kinds"], of["seed"]),
         )
         yield made["asked"], made["valid"]
 

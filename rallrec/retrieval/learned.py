@@ -15,8 +15,8 @@ import pandas as pd
 
 from ..data.past import item_statistics
 from ..data.split import Samples, Split
-from ..infra.cache import Cache, default_cache, digest
-from ..infra.code import code_of
+from ..infra.cache import Cache, default_cache, digest, key_of
+from ..infra.code import code_of, codes_of
 from ..infra.errors import InputError, at_least
 from .retrieve import Representation, Shown, columns_for, retrieve, similarities
 from .selectors import released, selector
@@ -37,6 +37,7 @@ class LearnedReranker:
         model: LightGBM's booster, or what else has its `predict`.
         importance: total gain of each feature, largest first.
         ndcg: NDCG at K on validation samples, of the ranker.
+        key: of all that its ranking depends on beside the samples.
     """
 
     split: Split
@@ -46,6 +47,7 @@ class LearnedReranker:
     model: object
     importance: pd.Series
     ndcg: float
+    key: str
     _ranked: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
 
     def select(self, samples: Samples, k: int) -> Shown:
@@ -75,8 +77,7 @@ class LearnedReranker:
         """The model's scores, float64 [n_samples, pool], -inf for padding."""
         score = np.full(shown.position.shape, -np.inf)
         if shown.real.any():
-            x = _features(self.split, shown, self.compared).to_numpy(np.float64)
-            score[shown.real] = self.model.predict(x)
+            score[shown.real] = self.model.predict(_features(self.split, shown, self.compared))
         return score
 
 
@@ -106,18 +107,26 @@ def learn_reranker(
     for what, value in (("k", k), ("pool", pool), ("n_samples", n_samples)):
         at_least(what, value, 1)
     at_least("seed", seed, 0)
-    parts = {}
-    for name, part, n in (("train", split.train, n_samples), ("valid", split.valid, max(1, n_samples // 10))):
-        samples = part.take(part.draw(n, seed))
-        shown = _candidates(samples, proposes, pool)
-        agrees = (shown.liked == samples.liked[:, None])[shown.real].astype(int)
-        x = _features(split, shown, compared)
-        parts[name] = x.to_numpy(np.float64), agrees, shown.real.sum(1)
-    inputs = dict(step="reranker", code=code_of(__file__), features=list(x), k=k, seed=seed, **parts)
-    made = (cache or default_cache()).arrays(inputs, lambda: _fit(*parts["train"], *parts["valid"], k, seed))
-    gain = pd.Series(made["gain"], index=x.columns).sort_values(ascending=False)
+    drawn = {"train": split.train.draw(n_samples, seed), "valid": split.valid.draw(max(1, n_samples // 10), seed)}
+
+    def inputs() -> dict:
+        parts = {}
+        for name, rows in drawn.items():
+            samples = getattr(split, name).take(rows)
+            shown = _candidates(samples, proposes, pool)
+            agrees = (shown.liked == samples.liked[:, None])[shown.real].astype(int)
+            parts[name] = _features(split, shown, compared), agrees, shown.real.sum(1)
+        return dict(code=code_of(__file__), features=_names(split, compared), k=k, seed=seed, **parts)
+
+    name = dict(code=codes_of(LearnedReranker, retrieve, released, item_statistics), data=split.data.hash)
+    name |= dict(drawn=drawn, seen=split.train_ratings, pool=pool, k=k, seed=seed)
+    name |= dict(proposes=proposes.digests, compared={name: each.digests for name, each in compared.items()})
+    cache = cache or default_cache()
+    made = cache.named("reranker", name, inputs, lambda of: _fit(*of["train"], *of["valid"], k, seed))
+    gain = pd.Series(made["gain"], index=_names(split, compared)).sort_values(ascending=False)
     model = Booster(model_str=made["model"].tobytes().decode())
-    return LearnedReranker(split, proposes, compared, pool, model, gain, float(made["ndcg"]))
+    key = key_of(model=made["model"], **name)
+    return LearnedReranker(split, proposes, compared, pool, model, gain, float(made["ndcg"]), key)
 
 
 def _fit(x, y, groups, valid_x, valid_y, valid_groups, k: int, seed: int) -> dict[str, np.ndarray]:
@@ -163,22 +172,24 @@ def _candidates(samples: Samples, proposes: Representation, pool: int) -> Shown:
     return released(retrieve(samples, proposes, pool), k=pool)
 
 
-def _features(split: Split, shown: Shown, compared: dict[str, Representation]) -> pd.DataFrame:
-    """One row a candidate (padding left out): what is known of it beside the target."""
+def _features(split: Split, shown: Shown, compared: dict[str, Representation]) -> np.ndarray:
+    """What is known of each candidate (padding left out) beside the target, float64 [n_candidates, n_features]."""
     data, samples, real = split.data, shown.samples, shown.real
     row = np.nonzero(real)[0]
     candidate = Samples(data, shown.position[real])
     mean, count = item_statistics(split, candidate)
     target_mean, target_count = item_statistics(split, samples)
-    columns = {f"similarity, {n}": similarities(shown, r.parts[0])[real] for n, r in compared.items()}
-    columns |= {
-        "recency: ratings since": samples.position[row] - candidate.position,
-        "item's mean rating": mean,
-        "item's ratings": count,
-        "target's mean rating": target_mean[row],
-        "target's ratings": target_count[row],
-        "history": samples.n_earlier[row],
-    }
+    columns = [similarities(shown, each.parts[0])[real] for each in compared.values()]
+    columns += [samples.position[row] - candidate.position, mean, count, target_mean[row], target_count[row]]
+    columns += [samples.n_earlier[row]]
     if data.timed:
-        columns["recency: days since"] = (data.time[samples.position[row]] - data.time[candidate.position]) / 86_400
-    return pd.DataFrame(columns)
+        columns += [(data.time[samples.position[row]] - data.time[candidate.position]) / 86_400]
+    return np.column_stack(columns).astype(np.float64)
+
+
+def _names(split: Split, compared: dict[str, Representation]) -> list[str]:
+    """Of the columns of `_features`."""
+    names = [f"similarity, {name}" for name in compared]
+    names += ["recency: ratings since", "item's mean rating", "item's ratings"]
+    names += ["target's mean rating", "target's ratings", "history"]
+    return names + ["recency: days since"] * split.data.timed

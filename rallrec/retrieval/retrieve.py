@@ -7,6 +7,7 @@ product; nothing of size n_items x n_items ever exists.
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from ..data.dataset import Dataset
 from ..data.split import Samples
+from ..infra.cache import digest
 from ..infra.errors import InputError, at_least, one_of
 
 FUSIONS = ("cosine", "softmax", "halves")
@@ -70,6 +72,11 @@ class Representation:
             matrix(f"representation {self.name!r}", part)
         if len({len(part) for part in self.parts}) > 1:
             raise InputError(f"representation {self.name!r}: its parts have {[len(p) for p in self.parts]} rows")
+
+    @cached_property
+    def digests(self) -> list[str]:
+        """All that similarity depends on, for keys."""
+        return [self.fusion, *(digest(x) for x in self.parts + (self.history or ()))]
 
     def unit(self) -> "Representation":
         """The same with `unit` rows."""

@@ -45,11 +45,15 @@ def against_permuted(study: Study, rows: dict[str, Choice], repeats: int = REPEA
     samples = study.split.test
     user, drawn = resampled_users(samples.user, RESAMPLES, 0)
     moved = [Samples(permuted(samples.data, seed), samples.position) for seed in range(at_least("repeats", repeats, 1))]
+
+    def under_permuted(shown: Shown) -> np.ndarray:
+        return np.stack([vote(Shown(of, shown.position)) for of in moved])
+
     table = []
     for label, choice in rows.items():
-        shown = study.shown(choice, samples)
-        own = aucs(samples.liked, vote(shown), user, drawn)
-        null = np.mean([aucs(of.liked, vote(Shown(of, shown.position)), user, drawn) for of in moved], axis=0)
+        own = aucs(samples.liked, study.of_shown(vote, choice, samples), user, drawn)
+        votes = study.of_shown(under_permuted, choice, samples, repeats=repeats)
+        null = np.mean([aucs(of.liked, p, user, drawn) for of, p in zip(moved, votes, strict=True)], axis=0)
         row = {"method": label} | columns("auc", estimate(own, drawn.shape[1])) | {"permuted": null[0]}
         row |= columns("difference", difference(own - null, drawn.shape[1]))
         table.append(row | {"n": len(samples), "users": drawn.shape[1]})

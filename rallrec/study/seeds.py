@@ -49,7 +49,10 @@ def _trained(study: Study, choice: Choice, seeds: range) -> Iterator[np.ndarray]
             yield combine([valid], split.valid.liked, [test])[0]
     elif choice.reader == "lightgbm":
         similarity = study.method.parts[0]
-        fitted = lightgbm_readers(split, lambda some: study.shown(choice, some), similarity, split.test, seeds)
+        by = study.shown_by(choice)
+        fitted = lightgbm_readers(
+            split, lambda some: study.shown(choice, some), similarity, split.test, seeds, shown_by=by
+        )
         yield from (test for test, _ in fitted)
     else:
         yield from (test for test, _ in lightgbm_baselines(split, split.test, seeds))
