@@ -40,6 +40,7 @@ from rallrec.retrieval.selectors import ALPHA
 
 TEXTS, SAMPLES, K, WIDTH = 200, 10_000, 30, 320
 RESAMPLES = 1000
+ROUNDS = 3  # of an LLM's verb and its raw forward pass, by turns: a machine's speed drifts
 USERS = 1000  # of MovieLens-1M, whose ratings the row-wise loop reads
 
 
@@ -77,21 +78,28 @@ def raw_forward(llm: LocalModel, tokens: int, length: int) -> float:
 
 
 def verbs() -> None:
-    """The LLM's verbs beside its raw forward pass."""
+    """The LLM's verbs beside its raw forward pass, by turns: medians, and the shares of all rounds."""
     data = rr.load("ml-100k")
     split, items = rr.split(data), random_items(data)
     shown = rr.select(split.test.take(split.test.draw(TEXTS)), "rerank", items, 10)
-    jobs = {"embed": plain(data)[:TEXTS], "choose": prompts.build(shown).texts}
+    jobs = {"embed": plain(data), "choose": prompts.build(shown).texts}
     with TemporaryDirectory() as tmp:
         llm = rr.language_model(cache=Cache(Path(tmp) / "cache"))
         print(f"{'verb':<10}{'tokens':>9}{'tokens/s':>10}{'raw forward':>13}{'share':>8}")
         for verb, texts in jobs.items():
             lengths = [len(ids) for ids in llm.tokens(texts)]
-            getattr(llm, verb)(["warm up"])
-            raw = raw_forward(llm, sum(lengths), int(np.mean(lengths)))
-            seconds, _ = timed(lambda verb=verb, texts=texts: getattr(llm, verb)(texts))
-            speed = sum(lengths) / seconds
-            print(f"{verb:<10}{sum(lengths):>9,}{speed:>10.0f}{raw:>13.0f}{speed / raw:>8.2f}")
+            raw, speed = np.empty((2, ROUNDS))
+            for n in range(ROUNDS):
+                llm.cache = Cache(Path(tmp) / f"{verb}-{n}")
+                getattr(llm, verb)(["warm up"])
+                raw[n] = raw_forward(llm, sum(lengths), int(np.mean(lengths)))
+                seconds, _ = timed(lambda verb=verb, texts=texts: getattr(llm, verb)(texts))
+                speed[n] = sum(lengths) / seconds
+            each = ", ".join(f"{share:.2f}" for share in speed / raw)
+            print(
+                f"{verb:<10}{sum(lengths):>9,}{np.median(speed):>10.0f}{np.median(raw):>13.0f}"
+                f"{np.median(speed / raw):>8.2f}  ({each})"
+            )
 
 
 def server() -> None:
