@@ -392,12 +392,12 @@ class Study:
         """``make`` of what is `shown`; of all test or validation samples an answer from the cache if there is one.
 
         Args:
-            make: its module's code is part of the key. others: what else its result depends on, for the key.
+            make: its module's code, and that of `vote`, are part of the key. others: what else it depends on.
         """
         by = self.shown_by(choice, k) if self._whole(samples) else None
         if by is None:
             return make(self.shown(choice, samples, k))
-        of = dict(step=make.__name__, code=codes_of(make), samples=samples.position, by=by, **others)
+        of = dict(step=make.__name__, code=codes_of(make, vote), samples=samples.position, by=by, **others)
         return self._store.small(of, lambda: dict(made=make(self.shown(choice, samples, k))))["made"]
 
     def shown_by(self, choice: Choice, k: int | None = None) -> dict | None:

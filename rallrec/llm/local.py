@@ -226,7 +226,9 @@ class LocalModel(LanguageModel):
             groups.setdefault(tuple(map(tuple, added[ending])), []).append(i)
         return [([list(option) for option in tokens], rows) for tokens, rows in groups.items()]
 
-    def _logits(self, ids: list[list[int]], positions: list[list[int]], tokens: list[int] | None = None):
+    def _logits(
+        self, ids: list[list[int]], positions: list[list[int]], tokens: list[int] | None = None
+    ) -> torch.Tensor:
         """Logits of the next token at the given positions of each row, [rows, positions, tokens]; None for all."""
         where = torch.tensor(positions, device=self.device)  # [rows, positions]
         rows = torch.arange(len(ids), device=self.device)[:, None]

@@ -1,5 +1,8 @@
 """The readers of the tables by their names: means, the vote, LightGBM, conventional ones, the LLM, two at once."""
 
+from collections.abc import Iterator, Sequence
+from functools import partial
+
 import numpy as np
 
 from ..data.past import item_statistics, user_mean
@@ -9,7 +12,7 @@ from .base import READERS, Reader
 from .combination import combine
 from .conventional import MODELS
 from .prompts import Prompts, build
-from .trees import lightgbm_baseline, lightgbm_reader
+from .trees import lightgbm_baseline, lightgbm_readers
 from .vote import vote
 
 
@@ -118,12 +121,14 @@ def _user_mean(study, samples):
     return user_mean(samples, split.data.rating[split.train_ratings].mean(dtype=float))
 
 
-def _trees(study, choice):
-    """LightGBM on features of what a choice shows."""
+def trees(study, choice, seeds: Sequence[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """P(like) of all test and of all validation samples by LightGBM on what a choice shows, with each of ``seeds``."""
     similarity, test, by = study.method.parts[0], study.split.test, study.shown_by(choice)
-    return lightgbm_reader(
-        study.split, lambda samples: study.shown(choice, samples), similarity, test, study.seed, shown_by=by
-    )
+    return lightgbm_readers(study.split, partial(study.shown, choice), similarity, test, seeds, shown_by=by)
+
+
+def _trees(study, choice):
+    return next(trees(study, choice, [study.seed]))
 
 
 def _trees_alone(study, choice):

@@ -11,7 +11,8 @@ from ..data.split import Samples
 from ..pipeline import Choice, Study, rows_of
 from ..readers.combination import combine
 from ..readers.conventional import MODELS
-from ..readers.trees import lightgbm_baselines, lightgbm_readers
+from ..readers.named import trees
+from ..readers.trees import lightgbm_baselines
 
 TRAINED = (*MODELS, "lightgbm, no retrieval", "lightgbm")  # readers that a seed changes and that train in minutes
 
@@ -48,11 +49,6 @@ def _trained(study: Study, choice: Choice, seeds: range) -> Iterator[np.ndarray]
         for valid, test in study.conventionals([choice.reader], seeds)[choice.reader]:
             yield combine([valid], split.valid.liked, [test])[0]
     elif choice.reader == "lightgbm":
-        similarity = study.method.parts[0]
-        by = study.shown_by(choice)
-        fitted = lightgbm_readers(
-            split, lambda some: study.shown(choice, some), similarity, split.test, seeds, shown_by=by
-        )
-        yield from (test for test, _ in fitted)
+        yield from (test for test, _ in trees(study, choice, seeds))
     else:
         yield from (test for test, _ in lightgbm_baselines(split, split.test, seeds))
