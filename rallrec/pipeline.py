@@ -32,7 +32,7 @@ from .readers.base import READERS
 from .readers.conventional import WORTH_A_PROCESS, baselines, tuned
 from .readers.prompts import Details
 from .readers.vote import vote
-from .representations.alignment import STOPS, TWO_SIDED, train_alignment
+from .representations.alignment import STOPS, TWO_SIDED, align
 from .representations.lightgcn import EDGES, MOST_LAYERS, LightGCNSettings, train_lightgcn
 from .representations.mixture import REPRESENTATIONS, Recipe, principal_components, text, weights_of_parts
 from .representations.text import describe, plain
@@ -681,7 +681,7 @@ GRAPH, ALIGNED = ("colla",), ("ssl", "ssl of the title", "ssl of the description
 
 def _ssl(study: Study, text: np.ndarray, **others) -> np.ndarray:
     settings = others | study.size.alignment | dict(seed=study.seed, device=study.device, cache=study.cache)
-    return train_alignment(text, study["colla"], study.warm, **settings).ssl
+    return align(text, study["colla"], study.warm, **settings)
 
 
 def _reduced(study: Study, text: np.ndarray) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 import shlex
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -58,7 +57,7 @@ def test_parts_and_representations_have_one_name(study):
 
 def test_nothing_is_made_before_it_is_asked_for_and_nothing_twice(tiny_split, tmp_path, monkeypatch):
     made = []
-    for name in ("train_lightgcn", "train_alignment", "describe"):
+    for name in ("train_lightgcn", "align", "describe"):
         real = getattr(pipeline, name)
         monkeypatch.setattr(
             pipeline, name, lambda *a, _name=name, _real=real, **k: made.append(_name) or _real(*a, **k)
@@ -70,7 +69,7 @@ def test_nothing_is_made_before_it_is_asked_for_and_nothing_twice(tiny_split, tm
     assert made == ["train_lightgcn"]
     study.auc(Choice())
     study.auc(Choice("concatenation"))
-    assert made == ["train_lightgcn", "describe", "train_alignment"]
+    assert made == ["train_lightgcn", "describe", "align"]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +83,7 @@ def test_nothing_is_made_before_it_is_asked_for_and_nothing_twice(tiny_split, tm
 )
 def test_what_each_alignment_is_trained_on(tiny_split, tmp_path, monkeypatch, part, of, settings):
     study, trained = study_of(tiny_split, tmp_path), []
-    monkeypatch.setattr(pipeline, "train_alignment", lambda *a, **k: trained.append((a, k)) or SimpleNamespace(ssl=a))
+    monkeypatch.setattr(pipeline, "align", lambda *a, **k: trained.append((a, k)) or a)
     del study.parts[part]
     _ = study[part]
     ((text, colla, warm), given), usual = trained[0], study.size.alignment | dict(seed=0, device="cpu", cache=None)

@@ -181,8 +181,22 @@ def test_each_input_is_in_the_key(views, cache, monkeypatch):
     others = [dict(temperature=0.2), dict(sides="both"), dict(stop="held out")]
     for other in others:
         train_alignment(text, colla, None, cache, **QUICK, **other)
-    assert len(trainings) == 2 * (len(asked) + len(others))  # without the held-out items, then with all
+    # without the held-out items, then with all; when the latter ends does not change the former
+    assert len(trainings) == 2 * (len(asked) + len(others)) - 1
     assert all(map(same, first, second))
+
+
+@pytest.mark.parametrize("stop", alignment.STOPS)
+def test_embeddings_alone_cost_no_curve(views, cache, tmp_path, monkeypatch, stop):
+    """Unless they need it; asked for later, it alone is trained."""
+    trained, real = [], alignment._train
+    monkeypatch.setattr(alignment, "_train", lambda *a: trained.append(len(a[2])) or real(*a))
+    ssl = rr.align(*views, cache=cache, **QUICK, stop=stop)
+    assert trained == ([400] if stop == "epochs" else [360, 400])
+    made = train_alignment(*views, cache=cache, **QUICK, stop=stop)
+    assert sorted(trained) == [360, 400]
+    assert (made.ssl == ssl).all()
+    assert same(made, train_alignment(*views, cache=Cache(tmp_path / "other"), **QUICK, stop=stop))
 
 
 @pytest.mark.parametrize("p", [0, 0.2, 0.999, 1])

@@ -6,6 +6,7 @@ import torch
 
 import rallrec as rr
 from rallrec.evaluation.metrics import auc
+from rallrec.infra import products
 from rallrec.infra.cache import Cache, default_cache
 from rallrec.profiles import PROFILES
 from rallrec.readers import conventional
@@ -153,8 +154,9 @@ def test_the_number_of_threads_changes_nothing(tiny_split, tmp_path):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_another_device_gives_the_same(model, tiny_split, tmp_path):
+def test_another_device_gives_the_same(model, tiny_split, tmp_path, monkeypatch):
     """Every tensor is on the device that is asked for, and what is drawn does not depend on it."""
+    monkeypatch.setattr(products, "onednn_is_faster", lambda: False)  # it rounds otherwise, and is a CPU's
     quick = QUICK | dict(epochs=2)
     here = baseline(model, tiny_split, Cache(tmp_path / "here"), **quick)
     with Elsewhere() as device:

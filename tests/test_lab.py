@@ -510,7 +510,7 @@ def test_an_interrupted_alignment_leaves_the_graph(lab, registries, monkeypatch)
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("rallrec.panels.training.train_alignment", interrupted)
+    monkeypatch.setattr("rallrec.panels.training.align", interrupted)
     made = lab.train(dimensions=4, epochs=10)
     assert made.names == ("colla (dimensions 4, epochs 10)",)
     assert "The alignment was interrupted" in made.sentence

@@ -11,6 +11,7 @@ from rallrec.representations import lightgcn
 from rallrec.representations.lightgcn import (
     LightGCN,
     LightGCNSettings,
+    _among,
     _negatives,
     bpr,
     normalised_adjacency,
@@ -62,12 +63,17 @@ def test_recall_by_hand(tiny_split):
     assert recall_at(users, -items, valid, seen, k=5) == 0
 
 
-def test_negatives_are_not_rated():
-    user = np.repeat(np.arange(4), 500)
-    rated = np.array([0 * 6 + 1, 0 * 6 + 2, 1 * 6 + 0, *range(3 * 6, 3 * 6 + 6)])  # user 3 rated everything
-    negative = _negatives(np.random.default_rng(0), user, np.sort(rated), 6)
-    assert not np.isin(user[user < 3] * 6 + negative[user < 3], rated).any()
-    assert set(negative[user == 0]) == {0, 3, 4, 5}
+def test_negatives_are_not_rated(monkeypatch):
+    """Whether a table says what was rated, or, where one would be too large, a search."""
+    user, drawn = np.repeat(np.arange(4), 500), []
+    rated = np.array([0 * 6 + 2, 0 * 6 + 1, 1 * 6 + 0, *range(3 * 6, 3 * 6 + 6)])  # user 3 rated everything
+    for most in (24, 23):
+        monkeypatch.setattr(lightgcn, "TABLE", most)
+        negative = _negatives(np.random.default_rng(0), user, _among(rated, 24), 6)
+        assert not np.isin(user[user < 3] * 6 + negative[user < 3], rated).any()
+        assert set(negative[user == 0]) == {0, 3, 4, 5}
+        drawn.append(negative)
+    assert (drawn[0] == drawn[1]).all()
 
 
 def test_same_seed_same_bytes(tiny_split, tmp_path):

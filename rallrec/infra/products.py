@@ -29,6 +29,13 @@ def product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return _onednn(a, b.T) if _fast(a) else a @ b
 
 
+def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+    """``torch.nn.functional.linear``: x [..., in], weight [out, in]."""
+    if not _fast(x):
+        return F.linear(x, weight, bias)
+    return _Linear.apply(x, weight, bias) if torch.is_grad_enabled() else _onednn(x, weight, bias)
+
+
 def with_onednn(model: torch.nn.Module) -> torch.nn.Module:
     """The same model, in place, whose linear layers multiply with oneDNN where that is faster."""
     if onednn_is_faster():
@@ -43,11 +50,8 @@ def _fast(x: torch.Tensor) -> bool:
     return plain and x.numel() >= LEAST_ROWS * x.shape[-1] and onednn_is_faster()
 
 
-def _forward(linear: torch.nn.Linear, x: torch.Tensor) -> torch.Tensor:
-    parts = x, linear.weight, linear.bias
-    if not _fast(x):
-        return F.linear(*parts)
-    return _Linear.apply(*parts) if torch.is_grad_enabled() else _onednn(*parts)
+def _forward(layer: torch.nn.Linear, x: torch.Tensor) -> torch.Tensor:
+    return linear(x, layer.weight, layer.bias)
 
 
 def _onednn(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:

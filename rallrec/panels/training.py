@@ -13,7 +13,7 @@ from ..infra.cache import Cache, default_cache, digest
 from ..infra.early_stopping import Watch, watched
 from ..infra.errors import InputError, one_of
 from ..infra.progress import Below, showing
-from ..representations.alignment import AlignmentSettings, train_alignment
+from ..representations.alignment import AlignmentSettings, align
 from ..representations.lightgcn import LightGCNSettings, train_lightgcn
 from ..representations.mixture import REPRESENTATIONS, mix
 from . import drawing
@@ -140,7 +140,7 @@ def train(lab: Desk, name: str = "", **settings) -> Trained:
     try:
         say("Aligning text and graph", "interrupt (■) leaves that out")
         with showing(lambda told: say(told, "interrupt (■) leaves it out")):
-            ssl = train_alignment(text, made.items, study.warm, **alignment, **device).ssl
+            ssl = align(text, made.items, study.warm, **alignment, **device)
     except KeyboardInterrupt:
         names, ssl = names[:1], None
     say("", "")

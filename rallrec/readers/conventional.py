@@ -1,8 +1,8 @@
 """Conventional recommenders to compare with: the paper's DeepFM, xDeepFM, DCN and AutoInt, and DCNv2 and DIN.
 
-The networks are torch-rechub's (see `networks`); they read a sample as `fields`. What is here is a training loop over
-whole arrays, since the library's own goes through a Python loader row by row and writes its weights to the working
-directory. Several trainings run side by side.
+The networks are torch-rechub's (see `networks`), computed in fewer passes (see `layers`); they read a sample as
+`fields`. What is here is a training loop over whole arrays, since the library's own goes through a Python loader row by
+row and writes its weights to the working directory. Several trainings run side by side.
 """
 
 from collections.abc import Sequence
@@ -99,7 +99,7 @@ def _keyed(wanted: Sequence[tuple[str, dict]], split: Split) -> tuple[list[tuple
     """Each model with its settings, and all that its training depends on, for the cache."""
     checked = [(model, _checked(model, settings)) for model, settings in wanted]
     parts = [digest(p.position) for p in (split.train, split.valid, split.test)]
-    names = ("conventional.py", "fields.py", "networks.py")
+    names = ("conventional.py", "fields.py", "layers.py", "networks.py")
     inputs = dict(step="baseline", code=[code_of(str(Path(__file__).with_name(name))) for name in names])
     # not the device: all draws are made on the CPU, so that devices differ in rounding only, as processors do
     inputs |= dict(data=split.data.hash, parts=parts, seen=digest(split.train_ratings))
@@ -162,7 +162,8 @@ def tuned(
 
 
 def _train(name: str, split: Split, s: BaselineSettings, device: str) -> dict[str, np.ndarray]:
-    from .networks import network  # a second's import
+    from .layers import faster  # a second's import
+    from .networks import network
 
     inputs, sizes = {}, {}
     train = split.train.take(split.train.draw(s.most, s.seed))
@@ -176,7 +177,7 @@ def _train(name: str, split: Split, s: BaselineSettings, device: str) -> dict[st
     batch = max(s.batch, -(-len(liked) // s.most_steps))
     rng = np.random.default_rng(s.seed)
     with reproducible(s.seed, threads=1):  # strong decay carries a last bit far, and batches are small
-        model = drawn_on_cpu(network(name, sizes, s.dimensions, s.layers, s.dropout)).to(device)
+        model = faster(drawn_on_cpu(network(name, sizes, s.dimensions, s.layers, s.dropout))).to(device)
         optimizer = torch.optim.AdamW(model.parameters(), lr=s.learning_rate, weight_decay=s.decay)
         loss_of = torch.nn.BCELoss()
         stopping = EarlyStopping(s.patience)

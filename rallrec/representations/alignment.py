@@ -5,6 +5,7 @@ collaborative space. ``sides="both"`` is ours: both sides are projected into a s
 """
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -47,7 +48,7 @@ class Alignment:
     @property
     def best(self) -> int:
         """The check of the lowest held-out loss."""
-        return int(self.loss.argmin())
+        return _lowest(self.loss)
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,35 @@ class AlignmentSettings:
             within(name, getattr(self, name), 0, 1)
 
 
-def align(text: np.ndarray, colla: np.ndarray, warm: np.ndarray | None = None, **settings) -> np.ndarray:
-    """Aligned embeddings of the items, float32 [n_items, d]; see `train_alignment`."""
-    return train_alignment(text, colla, warm, **settings).ssl
+def align(
+    text: np.ndarray,
+    colla: np.ndarray,
+    warm: np.ndarray | None = None,
+    cache: Cache | None = None,
+    device: str = "cpu",
+    **settings,
+) -> np.ndarray:
+    r"""Learn the MLP that maps an item's text to where its collaborative embedding lies (paper, section 2.2.3).
+
+    With :math:`f(a, b) = \exp(\cos(\mathrm{MLP}(a), b))` and v over the items it minimises
+
+    .. math:: -E_i \left[ \ln \frac{f(text_i, colla_i)}{\sum_v f(text_i, colla_v)}
+              + \ln \frac{f(text_i, colla_i)}{\sum_v f(text_v, colla_i)} \right]
+
+    Args:
+        text: [n_items, d_llm]. colla: [n_items, d].
+        warm: bool [n_items], the items with a training rating, among them those with dislikes only, which have
+            no edge in the graph; only these are trained on and stand in the sums.
+        device: where to train; the answer is the same but for rounding.
+        settings: fields of `AlignmentSettings`.
+
+    Returns:
+        Aligned embeddings of the items, ``Alignment.ssl``; from the cache if they are there.
+
+    Raises:
+        InputError: settings out of their range, no matrices with a row an item, or fewer than four warm items.
+    """
+    return _Training.of(text, colla, warm, cache, device, settings).ssl()
 
 
 def train_alignment(
@@ -110,36 +137,13 @@ def train_alignment(
     device: str = "cpu",
     **settings,
 ) -> Alignment:
-    r"""Learn the MLP that maps an item's text to where its collaborative embedding lies (paper, section 2.2.3).
-
-    With :math:`f(a, b) = \exp(\cos(\mathrm{MLP}(a), b))` and v over the items it minimises
-
-    .. math:: -E_i \left[ \ln \frac{f(text_i, colla_i)}{\sum_v f(text_i, colla_v)}
-              + \ln \frac{f(text_i, colla_i)}{\sum_v f(text_v, colla_i)} \right]
+    """`align`, and how well it does on items that it has not seen.
 
     It is trained twice: without a tenth of the items, which shows whether texts that it has not seen lead to where
-    their items lie; then on all items, which gives the embeddings.
-
-    Args:
-        text: [n_items, d_llm]. colla: [n_items, d].
-        warm: bool [n_items], the items with a training rating, among them those with dislikes only, which have
-            no edge in the graph; only these are trained on and stand in the sums.
-        device: where to train; the answer is the same but for rounding.
-        settings: fields of `AlignmentSettings`.
-
-    Raises:
-        InputError: settings out of their range, no matrices with a row an item, or fewer than four warm items.
+    their items lie; then on all items, which gives the embeddings. Arguments and errors are those of `align`.
     """
-    s = AlignmentSettings(**settings)
-    s.check()
-    matrix("text", text), matrix("colla", colla)
-    warm = np.ones(len(text), bool) if warm is None else np.asarray(warm, bool)
-    if not len(text) == len(colla) == len(warm):
-        raise InputError(f"text, colla and warm have {len(text)}, {len(colla)} and {len(warm)} rows; give one an item")
-    inputs = dict(step="alignment", code=code_of(__file__), text=text, colla=colla, warm=warm, **asdict(s))
-    # not the device: all draws are made on the CPU, so that devices differ in rounding only, as processors do
-    made = (cache or default_cache()).arrays(inputs, lambda: _made(text, colla, warm, s, device))
-    return Alignment(**made | dict(ssl=made["ssl"].astype(np.float32)))
+    training = _Training.of(text, colla, warm, cache, device, settings)
+    return Alignment(**training.curve(), ssl=training.ssl())
 
 
 def alignment_loss(a: torch.Tensor, b: torch.Tensor, temperature: float = 1.0, rows=None) -> torch.Tensor:
@@ -199,29 +203,83 @@ def _exponentials(a: torch.Tensor, b: torch.Tensor, temperature: float) -> torch
     return product(a / temperature, b.T).exp_()
 
 
-def _made(text: np.ndarray, colla: np.ndarray, warm: np.ndarray, s: AlignmentSettings, device: str) -> dict:
-    """The curve with a tenth of the items held out, and the embeddings of the training on all."""
-    rows = np.random.default_rng(s.seed).permutation(np.flatnonzero(warm))
-    held_out, train = np.split(rows, [max(2, int(len(rows) * s.held_out))])
-    if len(train) < 2:
-        raise InputError(f"{len(rows)} items with a training rating are too few to align")
-    curve, stopping = [], EarlyStopping(s.patience)
+def _lowest(loss: np.ndarray) -> int:
+    """Where a curve is lowest, whatever of it diverged."""
+    return int(np.where(np.isnan(loss), np.inf, loss).argmin())
 
-    def check(epoch: int, f: torch.Tensor, g: torch.Tensor) -> bool:
-        loss = _loss_of(f[rows], g[rows], s, len(held_out))
-        nearest = (g[held_out] @ f[held_out].T).argmax(1).cpu().numpy()
-        curve.append((epoch, loss, (nearest == np.arange(len(held_out))).mean()))
-        stopping.check(-loss, epoch)
-        return stopping.over
 
-    _train(text, colla, train, s, device, s.epochs, check)
-    epochs = s.epochs if s.stop == "epochs" else stopping.best
-    f, g = (x.cpu().numpy() for x in _train(text, colla, np.sort(rows), s, device, epochs))
-    if s.sides == "both":
-        f = np.where(warm[:, None], f + g, f)
-    ssl = f / np.maximum(np.linalg.norm(f, axis=1, keepdims=True), 1e-12)
-    epoch, loss, match = np.array(curve).T
-    return dict(ssl=ssl.astype(np.float16), epoch=epoch.astype(np.int64), loss=loss, match=match)
+@dataclass(frozen=True, eq=False)
+class _Training:
+    """The two trainings of one alignment, each out of the cache if it is there."""
+
+    text: np.ndarray
+    colla: np.ndarray
+    warm: np.ndarray
+    s: AlignmentSettings
+    cache: Cache
+    device: str
+
+    @classmethod
+    def of(cls, text, colla, warm, cache: Cache | None, device: str, settings: dict) -> "_Training":
+        s = AlignmentSettings(**settings)
+        s.check()
+        matrix("text", text), matrix("colla", colla)
+        warm = np.ones(len(text), bool) if warm is None else np.asarray(warm, bool)
+        if not len(text) == len(colla) == len(warm):
+            raise InputError(
+                f"text, colla and warm have {len(text)}, {len(colla)} and {len(warm)} rows; give one an item"
+            )
+        return cls(text, colla, warm, s, cache or default_cache(), device)
+
+    @property
+    def _inputs(self) -> dict:
+        # not the device: all draws are made on the CPU, so that devices differ in rounding only, as processors do
+        return dict(code=code_of(__file__), text=self.text, colla=self.colla, warm=self.warm) | asdict(self.s)
+
+    def curve(self) -> dict[str, np.ndarray]:
+        """Of the training with a tenth of the items held out: epoch, loss and match of `Alignment`."""
+        of = {name: value for name, value in self._inputs.items() if name != "stop"}  # which is of the other training
+        return self.cache.arrays(of | dict(step="held-out"), self._curve)
+
+    def ssl(self) -> np.ndarray:
+        """Of the training on all items."""
+        made = self.cache.arrays(self._inputs | dict(step="alignment"), self._embeddings)
+        return made["ssl"].astype(np.float32)
+
+    @cached_property
+    def _rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """The warm items that are held out, and the others."""
+        rows = np.random.default_rng(self.s.seed).permutation(np.flatnonzero(self.warm))
+        held_out, train = np.split(rows, [max(2, int(len(rows) * self.s.held_out))])
+        if len(train) < 2:
+            raise InputError(f"{len(rows)} items with a training rating are too few to align")
+        return held_out, train
+
+    def _curve(self) -> dict[str, np.ndarray]:
+        s, (held_out, train) = self.s, self._rows
+        rows, curve, stopping = np.concatenate(self._rows), [], EarlyStopping(s.patience)
+
+        def check(epoch: int, f: torch.Tensor, g: torch.Tensor) -> bool:
+            loss = _loss_of(f[rows], g[rows], s, len(held_out))
+            nearest = (g[held_out] @ f[held_out].T).argmax(1).cpu().numpy()
+            curve.append((epoch, loss, (nearest == np.arange(len(held_out))).mean()))
+            stopping.check(-loss, epoch)
+            return stopping.over
+
+        _train(self.text, self.colla, train, s, self.device, s.epochs, check)
+        epoch, loss, match = np.array(curve).T
+        return dict(epoch=epoch.astype(np.int64), loss=loss, match=match)
+
+    def _embeddings(self) -> dict[str, np.ndarray]:
+        s, rows = self.s, np.sort(np.concatenate(self._rows))
+        epochs = s.epochs
+        if s.stop == "held out":
+            curve = self.curve()
+            epochs = int(curve["epoch"][_lowest(curve["loss"])])
+        f, g = (x.cpu().numpy() for x in _train(self.text, self.colla, rows, s, self.device, epochs))
+        if s.sides == "both":
+            f = np.where(self.warm[:, None], f + g, f)
+        return dict(ssl=(f / np.maximum(np.linalg.norm(f, axis=1, keepdims=True), 1e-12)).astype(np.float16))
 
 
 def _loss_of(f: torch.Tensor, g: torch.Tensor, s: AlignmentSettings, n: int) -> float:

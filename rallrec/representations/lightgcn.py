@@ -1,6 +1,7 @@
 """Collaborative embeddings: LightGCN (He et al., SIGIR 2020) trained with BPR on the training period."""
 
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -21,6 +22,7 @@ from ..retrieval.retrieve import retrieve
 STOP_SAMPLES = 10_000  # validation samples that the epoch is chosen on
 EDGES = ("likes", "all")
 BLOCK = 2**19  # numbers of a block that a processor keeps at hand
+TABLE = 2**27  # pairs of user and item, at most, of which a table says which were rated
 MOST_LAYERS = 100  # each costs a propagation a step, and after a few all embeddings of a graph are the same
 
 
@@ -241,7 +243,7 @@ def _train(split: Split, s: LightGCNSettings, device: str) -> dict[str, np.ndarr
         )
     user, item = data.user[edges].astype(np.int64), data.item[edges].astype(np.int64)
     adjacency = normalised_adjacency(user, item, data.n_users, data.n_items).to(device)
-    rated = np.sort(data.user[seen].astype(np.int64) * data.n_items + data.item[seen])  # pairs that are no negatives
+    rated = _among(data.user[seen].astype(np.int64) * data.n_items + data.item[seen], data.n_users * data.n_items)
     rng = np.random.default_rng(s.seed)
     drawn = rng.normal(0, 0.1, (data.n_users + data.n_items, s.dimensions)).astype(np.float32)
     first = torch.nn.Parameter(torch.as_tensor(drawn).to(device))
@@ -278,16 +280,33 @@ def _train(split: Split, s: LightGCNSettings, device: str) -> dict[str, np.ndarr
     )
 
 
-def _negatives(rng: np.random.Generator, user: np.ndarray, rated: np.ndarray, n_items: int) -> np.ndarray:
-    """For each user an item drawn from those the user has not rated; a user of everything gets any item."""
+def _among(pairs: np.ndarray, n: int) -> Callable[[np.ndarray], np.ndarray]:
+    """A function that says of each of some pairs whether it is one of ``pairs``; all are numbers below ``n``."""
+    if n <= TABLE:
+        table = np.zeros(n, bool)
+        table[pairs] = True
+        return table.__getitem__
+    pairs = np.sort(pairs)
+
+    def among(some: np.ndarray) -> np.ndarray:
+        order = np.argsort(some)  # neighbours are searched one after the other, in what the processor has at hand
+        place = np.empty_like(order)
+        place[order] = np.searchsorted(pairs, some[order])
+        return pairs[np.minimum(place, len(pairs) - 1)] == some
+
+    return among
+
+
+def _negatives(rng: np.random.Generator, user: np.ndarray, rated: Callable, n_items: int) -> np.ndarray:
+    """For each user an item drawn from those the user has not rated; a user of everything gets any item.
+
+    Args:
+        rated: says of ``user * n_items + item`` whether the user has rated the item, see `_among`.
+    """
     negative = rng.integers(0, n_items, len(user))
     drawn = np.arange(len(user))
     for _ in range(20):
-        pair = user[drawn] * n_items + negative[drawn]
-        order = np.argsort(pair)  # neighbours are searched one after the other, in what the processor has at hand
-        place = np.empty_like(order)
-        place[order] = np.searchsorted(rated, pair[order])
-        drawn = drawn[rated[np.minimum(place, len(rated) - 1)] == pair]
+        drawn = drawn[rated(user[drawn] * n_items + negative[drawn])]
         if not len(drawn):
             break
         negative[drawn] = rng.integers(0, n_items, len(drawn))
