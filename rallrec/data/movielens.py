@@ -35,9 +35,8 @@ ML100K_FILES = {
 
 def ml_100k() -> Dataset:
     """MovieLens-100K. Its files are those expected to the byte (`fetch`), so nothing in them is in doubt."""
-    ratings, items, users = (
-        atomic_table(fetch(ML100K_FILES[kind], "ml-100k")).map(one_line) for kind in ("inter", "item", "user")
-    )
+    ratings, items, users = (atomic_table(fetch(ML100K_FILES[kind], "ml-100k")) for kind in ("inter", "item", "user"))
+    items, users = items.map(one_line), users.map(one_line)
     return build(
         "ml-100k",
         ratings.rename(columns={"timestamp": "time"}).astype(dict(user_id=int, item_id=int, rating=float, time=int)),

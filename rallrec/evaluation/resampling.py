@@ -8,12 +8,15 @@ from functools import lru_cache
 import numpy as np
 from scipy.sparse import csr_array
 
+from ..infra.cache import digest
 from ..infra.errors import InputError, at_least
 from .calibration import BINS, bins
 
 BLOCKS = 512  # into which more levels of a score are divided, see `aucs`
 MOST_USERS = 4000  # of more users a table of pairs of users is larger than the scores are
 CHUNK = 100  # replicates that are summed at once
+MOST_KEPT = 400  # predictions whose metrics are kept, 32 kB each of 1,000 replicates
+_KEPT: dict[tuple, dict[str, np.ndarray]] = {}
 
 
 def resampled_users(user: np.ndarray, resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -40,7 +43,22 @@ def _drawn(n: int, resamples: int, seed: int) -> np.ndarray:
 
 
 def metrics_of(liked: np.ndarray, p: np.ndarray, user: np.ndarray, drawn: np.ndarray) -> dict[str, np.ndarray]:
-    """Each metric under each row of ``drawn`` [replicates, n_users]; ``user`` is each sample's column."""
+    """Each metric under each row of ``drawn`` [replicates, n_users]; ``user`` is each sample's column.
+
+    A table's row stands in many comparisons: what was computed last is kept.
+
+    Args:
+        drawn: of `resampled_users`; its last draw tells with what seed all were made.
+    """
+    key = *map(digest, (liked, p, user, drawn[-1])), drawn.shape
+    if key not in _KEPT:
+        if len(_KEPT) == MOST_KEPT:
+            del _KEPT[next(iter(_KEPT))]
+        _KEPT[key] = _metrics_of(liked, p, user, drawn)
+    return _KEPT[key]
+
+
+def _metrics_of(liked: np.ndarray, p: np.ndarray, user: np.ndarray, drawn: np.ndarray) -> dict[str, np.ndarray]:
     n = drawn.shape[1]
     total = drawn @ np.bincount(user, minlength=n)
     total = np.where(total > 0, total, np.nan)  # a replicate may draw none of the few users that are judged

@@ -19,6 +19,8 @@ from .place import Parameters, reference
 from .run import NOTEBOOKS, read_metrics, write_json
 from .stale import Now, source_digest
 
+START = 300  # seconds that a kernel may take to begin, on a machine that does other things; papermill gives up after 60
+
 
 def run_all(parameters: Parameters) -> None:
     """Run the notebooks of a data set whose outputs are not up to date, and say which and why.
@@ -99,6 +101,7 @@ def execute(notebook: str, parameters: dict, now: Now | None = None) -> Path:
                 kernel_name="python3",
                 progress_bar=sys.stderr.isatty(),
                 cwd=str(ROOT / "notebooks"),
+                start_timeout=START,
                 coalesce_streams=True,  # a kernel sends prints every 0.2 s; outputs can't depend on its speed
                 # no kernel's notices at every start and end
                 extra_arguments=["--log-level=CRITICAL", *context.arguments(staging)],
