@@ -31,7 +31,8 @@ from rallrec.infra.errors import InputError
 from rallrec.infra.files import data_dir
 from rallrec.llm.local import LocalModel
 from rallrec.pipeline import Study
-from rallrec.readers import prompts
+from rallrec.readers import layers, prompts
+from rallrec.readers.conventional import MODELS, baseline
 from rallrec.representations import alignment as alignments
 from rallrec.representations.lightgcn import train_lightgcn
 from rallrec.representations.text import plain
@@ -407,6 +408,25 @@ def alignment_plain() -> None:
     alignment(plain)
 
 
+def networks() -> None:
+    split = rr.split(rr.load("ml-100k"))
+    with TemporaryDirectory() as tmp:
+        once = dict(cache=Cache(Path(tmp) / "cache"), epochs=2)
+        seconds, _ = timed(lambda: [baseline(model, split, **once) for model in MODELS])
+    print(json.dumps(dict(seconds=seconds)))
+
+
+def networks_ours() -> None:
+    """Two epochs of each of the six conventional recommenders on a core: few passes over memory."""
+    networks()
+
+
+def networks_rechub() -> None:
+    """torch-rechub's layers."""
+    layers.faster = lambda model: model
+    networks()
+
+
 # --- the notebooks -----------------------------------------------------------------------------------
 
 
@@ -475,7 +495,12 @@ PAIRS = {
         (alignment_ours, alignment_plain),
         (answers_ours, answers_plain),
     ),
-    "a peer": ((nearest_ours, nearest_faiss), (interval_ours, interval_sklearn), (epochs_ours, epochs_pyg)),
+    "a peer": (
+        (nearest_ours, nearest_faiss),
+        (interval_ours, interval_sklearn),
+        (epochs_ours, epochs_pyg),
+        (networks_ours, networks_rechub),
+    ),
 }
 
 

@@ -19,7 +19,7 @@ from torch_rechub.models.ranking.din import ActivationUnit
 from ..infra.products import linear, with_onednn
 from ..infra.reproducible import Dropout
 
-COLUMNS = 2048  # of the products of fields, that a processor keeps at hand
+COLUMNS = 2048  # of the products of fields, which a processor keeps at hand
 
 
 def faster(model: torch.nn.Module) -> torch.nn.Module:
@@ -63,8 +63,10 @@ def embedded(layer: EmbeddingLayer, x: dict[str, torch.Tensor], features: list, 
 
 def dropped(layer: Dropout, x: torch.Tensor) -> torch.Tensor:
     """Of 16 random bits a number, drawn on the CPU; torch draws 32 for each."""
-    if not layer.training or layer.p in (0, 1):
-        return x if not layer.training or not layer.p else x * 0
+    if not layer.training or not layer.p:
+        return x
+    if layer.p == 1:
+        return x * 0
     least = min(round(layer.p * 2**16), 2**16 - 1)
     bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
     kept = (bits[: x.numel()].view(x.shape) >= least - 2**15).to(x.dtype)
@@ -193,23 +195,27 @@ class _Interactions(torch.autograd.Function):
     def forward(ctx, a: torch.Tensor, b: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
         ctx.save_for_backward(a, b, w)
         out = a.new_empty(len(w), a.shape[1])
-        for i in range(0, a.shape[1], COLUMNS):
-            x, y = a[:, i : i + COLUMNS], b[:, i : i + COLUMNS]
-            out[:, i : i + COLUMNS] = w @ (x[:, None] * y).flatten(0, 1)
+        for part in _columns(a):
+            out[:, part] = w @ (a[:, None, part] * b[:, part]).flatten(0, 1)
         return out
 
     @staticmethod
     def backward(ctx, g: torch.Tensor):
         a, b, w = ctx.saved_tensors
         of_a, of_b, of_w = torch.empty_like(a), torch.empty_like(b), torch.zeros_like(w)
-        for i in range(0, a.shape[1], COLUMNS):
-            part = slice(i, i + COLUMNS)
+        for part in _columns(a):
             x, y, gx = a[:, part], b[:, part], g[:, part]
             of_w += gx @ (x[:, None] * y).flatten(0, 1).T
             of_xy = (w.T @ gx).unflatten(0, (len(x), len(y)))
             of_a[:, part] = (of_xy * y).sum(1)
             of_b[:, part] = of_xy.mul_(x[:, None]).sum(0)
         return of_a, of_b, of_w
+
+
+def _columns(x: torch.Tensor) -> list[slice]:
+    n = x.shape[1]
+    few = COLUMNS if x.device.type == "cpu" else max(n, 1)
+    return [slice(start, start + few) for start in range(0, n, few)]
 
 
 def compressed(cin: CIN, x: torch.Tensor) -> torch.Tensor:
