@@ -121,7 +121,7 @@ def align(
         settings: fields of `AlignmentSettings`.
 
     Returns:
-        Aligned embeddings of the items, ``Alignment.ssl``; from the cache if they are there.
+        float32 [n_items, d], unit rows: what ``Alignment.ssl`` is; from the cache if it is there.
 
     Raises:
         InputError: settings out of their range, no matrices with a row an item, or fewer than four warm items.
