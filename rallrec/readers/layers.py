@@ -107,6 +107,7 @@ class _Dice(torch.autograd.Function):
 
 
 def dice(layer: Dice, y: torch.Tensor) -> torch.Tensor:
+    """The activation of DIN's layers, [n, neurons]."""
     return _Dice.apply(y, layer.alpha, layer.epsilon)
 
 
@@ -171,7 +172,7 @@ def attention(unit: ActivationUnit, items: torch.Tensor, table: torch.Tensor, ta
 
 
 def din(model: DIN, x: dict[str, torch.Tensor]) -> torch.Tensor:
-    """The tables are looked up in one go, and no padding is."""
+    """All that is no history is looked up at once; of a sample's padding one row is (see `attention`)."""
     tables, begins = _tables(model.embedding)
     plain = model.embedding(x, model.target_features + model.features)
     pooled = []
