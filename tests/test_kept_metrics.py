@@ -24,6 +24,8 @@ def test_the_same_is_computed_once_and_nothing_else_is_taken_for_it(asked):
     first = metrics_of(liked, p, code, drawn)
     assert metrics_of(liked.copy(), p.copy(), code.copy(), drawn.copy()) is first
     assert len(asked) == 1
+    with pytest.raises(ValueError, match="read-only"):  # who changed it would change what the next one is told
+        first["auc"][0] = 1
     others = [
         (~liked, p, code, drawn),
         (liked, p[::-1], code, drawn),

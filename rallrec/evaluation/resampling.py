@@ -54,7 +54,9 @@ def metrics_of(liked: np.ndarray, p: np.ndarray, user: np.ndarray, drawn: np.nda
     if key not in _KEPT:
         if len(_KEPT) == MOST_KEPT:
             del _KEPT[next(iter(_KEPT))]
-        _KEPT[key] = _metrics_of(liked, p, user, drawn)
+        _KEPT[key] = made = _metrics_of(liked, p, user, drawn)
+        for replicates in made.values():
+            replicates.flags.writeable = False  # the next caller is given the same arrays
     return _KEPT[key]
 
 
