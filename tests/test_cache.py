@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import rallrec as rr
 from rallrec.__main__ import main
-from rallrec.infra.cache import Cache, key_of, noting, pack, salvage, training_path, unpack
+from rallrec.infra.cache import Cache, key_of, keys_of, noting, pack, salvage, training_path, unpack
 from rallrec.infra.noted import NOTED
 
 WRITER = """
@@ -203,6 +203,15 @@ def test_keys_tell_inputs_apart():
     keys = {key_of(x=v) for v in (a, a.astype(np.float32), a.reshape(2, 3), a + 1, [1, 2], "12", 12)}
     assert len(keys) == 7
     assert key_of(x=a, y=1) == key_of(y=1, x=a.copy())
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.text(), max_size=5), st.text(), st.text())
+def test_keys_of_many_texts_are_those_of_each(texts, one, other):
+    quoted = '"text": ""'
+    of = dict(verb="choose", model=one, options=[other, quoted], temperature=0.0, top_p=1.0)
+    texts = [*texts, "", quoted, f"\\{quoted}\n\u2028\ud800", one]
+    assert keys_of(texts, **of) == [key_of(text=text, **of) for text in texts]
 
 
 def test_arrays_are_made_once(cache):

@@ -37,6 +37,18 @@ def key_of(**inputs) -> str:
     return hashlib.sha256(json.dumps(_plain(inputs), sort_keys=True).encode()).hexdigest()
 
 
+def keys_of(texts: Iterable[str], **inputs) -> list[str]:
+    """`key_of` the inputs with each of ``texts`` as their ``text``; what all have in common is written once."""
+    before, after = json.dumps(_plain(inputs | dict(text="")), sort_keys=True).split('"text": ""')  # in a value: \\"
+    begun = hashlib.sha256(f'{before}"text": '.encode())
+    keys = []
+    for text in texts:
+        key = begun.copy()
+        key.update(f"{json.dumps(text)}{after}".encode())
+        keys.append(key.hexdigest())
+    return keys
+
+
 def _plain(value):
     if isinstance(value, np.ndarray):
         return {"array": digest(value), "shape": value.shape, "dtype": str(value.dtype)}

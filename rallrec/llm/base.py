@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..infra.cache import Cache, default_cache, key_of
+from ..infra.cache import Cache, default_cache, keys_of
 from ..infra.downloads import sha256_of
 from ..infra.errors import InputError, at_least, within
 from ..infra.progress import Progress
@@ -215,15 +215,18 @@ class LanguageModel:
 
     # --- shared
 
-    def _key(self, verb: str, text: str, settings: dict, form: str | None = None) -> str:
-        return key_of(verb=verb, model=f"{self.weights}:{form or self.format}", text=text, **settings)
+    def _keys(self, verb: str, texts: Sequence[str], settings: dict, form: str | None = None) -> list[str]:
+        return keys_of(texts, verb=verb, model=f"{self.weights}:{form or self.format}", **settings)
+
+    def _key(self, verb: str, text: str, settings: dict) -> str:
+        return self._keys(verb, [text], settings)[0]
 
     def _known(self, verb: str, texts: Sequence[str], settings: dict) -> dict[str, tuple[str, str, bytes]]:
         """What the cache can answer, in this number format or, failing that, another: key, format and answer."""
         known = {}
         for form in (self.format, *(f for f in FORMATS if f != self.format)):
             left = [text for text in texts if text not in known]
-            keys = [self._key(verb, text, settings, form) for text in left]
+            keys = self._keys(verb, left, settings, form)
             found = zip(left, keys, self.cache.get(keys), strict=True)
             known |= {text: (key, form, answer) for text, key, answer in found if answer is not None}
         return known

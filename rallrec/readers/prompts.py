@@ -6,6 +6,8 @@ title can't open a line of its own.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
+from itertools import accumulate
 
 import numpy as np
 
@@ -62,11 +64,8 @@ class Details:
     def lines(self, samples: Samples) -> list[str]:
         """What stands in a line before the answer, for the target of each of ``samples``."""
         data = samples.data
-        names = list(data.items["title"]) if self.bare else titles(data)
-        if self.category and data.category:
-            kinds = data.items[data.category[0]]
-            names = [f"{name}, {kind}" if kind else name for name, kind in zip(names, kinds, strict=True)]
-        lines = [names[item] for item in samples.item]
+        names = _names(data, self.bare, self.category)
+        lines = [names[item] for item in samples.item.tolist()]
         if self.statistics is not None:
             share, _ = item_statistics(self.statistics, samples, values=data.liked)
             percent = np.rint(100 * share).astype(int)
@@ -98,26 +97,34 @@ def titles(data: Dataset) -> list[str]:
     return [f"{t} ({b})" if b else t for t, b in zip(data.items["title"], beside, strict=True)]
 
 
+@lru_cache(maxsize=4)
+def _names(data: Dataset, bare: bool, category: bool) -> list[str]:
+    """What an item is called in a line, [n_items]."""
+    names = list(data.items["title"]) if bare else titles(data)
+    if category and data.category:
+        kinds = data.items[data.category[0]]
+        names = [f"{name}, {kind}" if kind else name for name, kind in zip(names, kinds, strict=True)]
+    return names
+
+
 def labelled_history(shown: Shown, details: Details = TITLES) -> Iterator[tuple[str, list[tuple[int, bool]]]]:
     """The labelled prompt of each sample, and where its labels end: (index of the character after, liked).
 
     The target's own label is not in the text.
     """
-    data = shown.samples.data
+    data, real = shown.samples.data, shown.real
     head = details.head(data)
     heads = [profile(user, data) + head for user in data.users.to_dict("records")] if details.profile else None
-    position, row = np.unique(shown.position[shown.real], return_inverse=True)  # each line is written once
-    written = details.lines(Samples(data, position))
-    place = np.full(shown.position.shape, -1)
-    place[shown.real] = row
-    targets = details.lines(shown.samples)
-    for n, (target, places, real, liked) in enumerate(zip(targets, place, shown.real, shown.liked, strict=True)):
-        text, labels = heads[shown.samples.user[n]] if heads else head, []
-        for line, like in zip(places[real], liked[real], strict=True):
-            text += f"{written[line]}: {LABELS[0] if like else LABELS[1]}"
-            labels.append((len(text), bool(like)))
-            text += "\n"
-        yield f"{text}{target}:", labels
+    position, row = np.unique(shown.position[real], return_inverse=True)  # each line is written once
+    likes = data.liked[position].tolist()
+    told = details.lines(Samples(data, position))
+    written = [f"{line}: {LABELS[0] if like else LABELS[1]}\n" for line, like in zip(told, likes, strict=True)]
+    rows = np.split(row, np.cumsum(real.sum(1)))[:-1]
+    for n, (target, of) in enumerate(zip(details.lines(shown.samples), rows, strict=True)):
+        begin, lines = heads[shown.samples.user[n]] if heads else head, [written[i] for i in of.tolist()]
+        ends = accumulate(map(len, lines), initial=len(begin) - 1)  # before a line's last character, which ends it
+        labels = zip(list(ends)[1:], (likes[i] for i in of.tolist()), strict=True)
+        yield f"{begin}{''.join(lines)}{target}:", list(labels)
 
 
 def reasoned(shown: Shown, llm: LanguageModel | None = None, opinions: Sequence[bool] | None = None) -> list[str]:

@@ -246,7 +246,7 @@ def _write_rows(path: Path, rows: dict[str, np.ndarray]) -> None:
 
 
 def _keys(llm: LanguageModel, verb: str, texts: list[str], **settings) -> list[str]:
-    return [llm._key(verb, text, settings) for text in texts]
+    return llm._keys(verb, texts, settings)
 
 
 # --- reference values --------------------------------------------------------------------------------
