@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
 import rallrec as rr
-from rallrec.evaluation import catalogue, resampling
+from rallrec.evaluation import catalogue, later_likes, resampling
 from rallrec.evaluation.calibration import calibration_floor, platt
 from rallrec.evaluation.metrics import IDENTICAL, adjusted, auc, interval, p_value, recalls, share, verdict
 from rallrec.evaluation.resampling import aucs, resampled_users
@@ -499,3 +499,14 @@ def test_a_large_catalogue_gives_as_many_as_are_asked_for(monkeypatch):
     found, _ = large.candidates([np.arange(50), np.arange(200, 290)], 2499)
     assert found.min() >= 0
     assert not np.isin(found[0], np.arange(50)).any()
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(1, 4))
+def test_the_highest_scores_are_those_of_a_stable_sort(seed, k, levels):
+    """Ties, of which there are many, go to the first column; so do those of items that are no candidates."""
+    rng = np.random.default_rng(seed)
+    score = rng.integers(0, levels, (5, 12)).astype(np.float32)
+    score[rng.random(score.shape) < 0.3] = -np.inf
+    score[rng.random(score.shape) < 0.1] = -0.0
+    expected = np.argsort(-score, axis=1, kind="stable")[:, :k]
+    assert (later_likes._highest(score, k) == expected).all()

@@ -214,7 +214,7 @@ def split(
     if data.timed:  # ratings before the first validation sample
         train_ratings = np.flatnonzero(data.rank < data.rank[valid.position[0]])
     else:
-        train_ratings = np.setdiff1d(np.arange(data.n_ratings), samples[cuts[0] :])
+        train_ratings = _others(data, samples[cuts[0] :])
     return Split(
         data,
         train,
@@ -242,4 +242,11 @@ def _all_but_one(data: Dataset, seed: int) -> np.ndarray:
     left_out = data.start[1:] - 1
     if not data.timed:
         left_out = data.start[:-1] + np.random.default_rng([seed, 1]).integers(0, np.maximum(n, 1))
-    return np.setdiff1d(np.arange(data.n_ratings), left_out[n > 0])
+    return _others(data, left_out[n > 0])
+
+
+def _others(data: Dataset, positions: np.ndarray) -> np.ndarray:
+    """The positions of all ratings but these, int64, ascending."""
+    other = np.ones(data.n_ratings, bool)
+    other[positions] = False
+    return np.flatnonzero(other)

@@ -33,6 +33,14 @@ def _items(data, positions: np.ndarray, users: np.ndarray) -> list[np.ndarray]:
     return [data.item[positions[a:b]] for a, b in zip(first, end, strict=True)]
 
 
+def _table(of_users: list[np.ndarray], n_items: int) -> np.ndarray:
+    """Whether an item is among a user's, bool [n_users, n_items]."""
+    table = np.zeros((len(of_users), n_items), bool)
+    for row, items in zip(table, of_users, strict=True):
+        row[items] = True
+    return table
+
+
 def find(split: Split, representations: dict[str, np.ndarray], cuts: tuple[int, ...] = CUTS) -> pd.DataFrame:
     """Recall and NDCG at each of ``cuts`` of the test period's likes, by popularity of the item.
 
@@ -50,24 +58,20 @@ def find(split: Split, representations: dict[str, np.ndarray], cuts: tuple[int, 
     data = split.data
     past, later, users = later_likes(split)
     raters = np.bincount(data.item[split.train_ratings], minlength=data.n_items)
-    rated = _items(data, split.train_ratings, users)
+    liked, rated = (_table(items, data.n_items) for items in (later, _items(data, split.train_ratings, users)))
     scores = {name: _scores(x, past) for name, x in representations.items()}
     rows = []
     for popularity, (low, high) in POPULARITY.items():
-        inside = (raters >= low) & (raters <= high)
-        wanted = np.zeros((len(users), data.n_items), bool)
-        for n, items in enumerate(later):
-            wanted[n, items] = inside[items]
-        some = wanted.any(1)
-        sensible = tuple(cut for cut in cuts if inside.sum() >= 2 * cut)  # half of the candidates is no retrieval
+        inside = np.flatnonzero((raters >= low) & (raters <= high))
+        some = liked[:, inside].any(1)
+        sensible = tuple(cut for cut in cuts if len(inside) >= 2 * cut)  # half of the candidates is no retrieval
         if not sensible or not some.any():
             continue
-        candidate = np.tile(inside, (int(some.sum()), 1))
-        for row, n in enumerate(np.flatnonzero(some)):
-            candidate[row, rated[n]] = False
-        found = {"chance": _by_chance(candidate.sum(1), wanted[some].sum(1), sensible)}
+        of = np.ix_(some, inside)
+        wanted, candidate = liked[of], ~rated[of]
+        found = {"chance": _by_chance(candidate.sum(1), wanted.sum(1), sensible)}
         for name, score in scores.items():
-            found[name] = _at_cuts(np.where(candidate, score[some], -np.inf), wanted[some], sensible)
+            found[name] = _at_cuts(np.where(candidate, score[of], -np.inf), wanted, sensible)
         rows += [
             dict(representation=name, popularity=popularity, cut=cut, **at, users=int(some.sum()))
             for name, at_cuts in found.items()
@@ -87,7 +91,7 @@ def _scores(x: np.ndarray, past: list[np.ndarray]) -> np.ndarray:
 
 def _at_cuts(score: np.ndarray, wanted: np.ndarray, cuts: tuple[int, ...]) -> dict[int, dict[str, float]]:
     """Recall and NDCG at each cut, means over users with their intervals, as columns of a table."""
-    order = np.argsort(-score, axis=1, kind="stable")[:, : max(cuts)]
+    order = _highest(score, max(cuts))
     hit = np.take_along_axis(wanted, order, 1)
     gain = _gain(max(cuts))
     best, n = np.cumsum(gain), wanted.sum(1)
@@ -96,6 +100,16 @@ def _at_cuts(score: np.ndarray, wanted: np.ndarray, cuts: tuple[int, ...]) -> di
         | _mean("ndcg", (hit[:, :cut] * gain[:cut]).sum(1) / best[np.minimum(n, cut) - 1])
         for cut in cuts
     }
+
+
+def _highest(score: np.ndarray, k: int) -> np.ndarray:
+    """Columns of the k highest scores of each row, the highest first; of equal ones the first. int64 [n, k]."""
+    least = np.partition(score, score.shape[1] - k, axis=1)[:, -k, None]
+    above, equal = score > least, score == least
+    taken = above | equal & (np.cumsum(equal, axis=1) <= k - above.sum(1, keepdims=True))
+    columns = np.nonzero(taken)[1].reshape(-1, k)
+    order = np.argsort(-np.take_along_axis(score, columns, 1), axis=1, kind="stable")
+    return np.take_along_axis(columns, order, 1)
 
 
 def _gain(n: int) -> np.ndarray:

@@ -4,7 +4,7 @@
 citations. No value of a paper is written anywhere else.
 """
 
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +31,7 @@ IN_RELLA = {
 }
 
 
-@lru_cache(maxsize=1)
+@cache
 def _numbers() -> pd.DataFrame:
     raw = pd.read_csv(noted(NUMBERS))
     table = raw["table"].str.split(", ", n=1, expand=True)
@@ -91,12 +91,14 @@ def rows_of(table: str, paper: str = PAPER) -> list[str]:
     return found.loc[found["table"] == table, "row"].unique().tolist()
 
 
+@cache
 def reported_on(dataset: str, table: str, paper: str = PAPER) -> str:
     """The data set whose values of a table are shown beside ours: itself, `STANDS_FOR`, or none (an empty name)."""
     has = _numbers().query("paper == @paper and table == @table")["dataset"].unique()
     return next((name for name in (dataset, STANDS_FOR.get(dataset)) if name in has), "")
 
 
+@cache
 def reported(table: str, row: str, dataset: str, metric: str = "auc", paper: str = PAPER) -> float:
     """`value` of `reported_on`; NaN where the paper has no such data set, row or metric."""
     here = dict(paper=paper, table=table, row=row, dataset=reported_on(dataset, table, paper), metric=metric)
