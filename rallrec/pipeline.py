@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,9 @@ import pandas as pd
 
 from .data.loading import load
 from .data.split import Samples, Split, split
+from .evaluation.calibration import platt
 from .evaluation.metrics import RESAMPLES, adjust, auc, columns, difference, results_table
-from .evaluation.resampling import aucs, resampled_users
+from .evaluation.resampling import MANY, kept_aucs, resampled_users
 from .infra.cache import Cache, NotKept, default_cache, noting, only_kept
 from .infra.code import codes_of
 from .infra.errors import InputError, at_least, one_of, within
@@ -44,6 +46,7 @@ PARTS = ("test", "valid")
 OPTIONS = ("alpha", "beta", "both", "order", "recent")  # of selectors
 KEPT = 2**30  # bytes of retrievals of a whole part that are kept in memory
 MOST = 50  # items that each of them holds: what a smaller K shows is the beginning of it
+DRAWN = 100, 10_000  # of so many samples, as they are drawn for an LLM, what is shown is kept in the cache
 
 
 @dataclass(frozen=True)
@@ -361,7 +364,7 @@ class Study:
         return Shown(samples, kept[key][:, :k].astype(np.int64))
 
     def shown(self, choice: Choice, samples: Samples, k: int | None = None) -> Shown:
-        """What is shown of each sample, [n_samples, K].
+        """What is shown of each sample, [n_samples, K]; of drawn samples from the cache if it is kept there.
 
         Args:
             k: where the choice names none; by default the reader's.
@@ -371,7 +374,16 @@ class Study:
         """
         selector = SELECTORS[choice.selector]
         k = at_least("k", choice.k if choice.k is not None else k or READERS[choice.reader].k(self, choice), 1)
-        return selector.show(self, samples, self._compared(choice), k, **choice.options)
+
+        def found() -> Shown:
+            return selector.show(self, samples, self._compared(choice), k, **choice.options)
+
+        kept = min(DRAWN) <= len(samples) <= max(DRAWN) and not self._whole(samples)
+        if not kept or (by := self.shown_by(choice, k)) is None:
+            return found()
+        of = dict(step="shown", samples=samples.position, by=by)
+        position = self._store.small(of, lambda: dict(position=found().position.astype(np.int32)))["position"]
+        return Shown(samples, position.astype(np.int64))
 
     def _compared(self, choice: Choice) -> Representation | None:
         """What a choice's selector compares items by; None where it reads no one representation."""
@@ -569,6 +581,21 @@ class Study:
         judged = reader.judged(self, part)
         return p if of is None or of is judged else p[rows_of(of, judged, choice.reader)]
 
+    def calibrated(self, scores: np.ndarray, valid: np.ndarray, liked: np.ndarray) -> np.ndarray:
+        """Probabilities of scores by `platt`; of `MANY` samples from the cache if they are kept there, [n_scores].
+
+        Args:
+            valid, liked: scores and labels of validation samples, [n_valid].
+        """
+
+        def made() -> dict[str, np.ndarray]:
+            return dict(p=platt(valid, liked)(scores))
+
+        if len(valid) < MANY:
+            return made()["p"]
+        of = dict(step="platt", code=codes_of(platt), by=version("scikit-learn"))
+        return self._store.small(of | dict(valid=valid, liked=liked, scores=scores), made)["p"]
+
     def judged(self, choice: Choice, part: str = "test") -> Samples:
         """The samples that `predict` is for."""
         return READERS[choice.reader].judged(self, part)
@@ -653,7 +680,7 @@ class Study:
                 one = replace(choice, **{field: value})
                 samples = self.judged(one, part)
                 user, drawn = resampled_users(samples.user, RESAMPLES, 0)
-                mine = aucs(samples.liked, READERS[one.reader].scores(self, one, part), user, drawn)
+                mine = kept_aucs(samples.liked, READERS[one.reader].scores(self, one, part), user, drawn)
                 gained = difference(mine - self._resampled(beside or METHOD, samples, part), drawn.shape[1])
                 found = {"auc": mine[0]} | columns("difference", replace(gained, p=None))
                 rows.append({"choice": label, field: value} | found | {"n": len(samples)})
@@ -665,7 +692,7 @@ class Study:
         def made() -> np.ndarray:
             scores = READERS[choice.reader].scores(self, choice, part)
             rows = rows_of(samples, self.judged(choice, part), choice.reader)
-            return aucs(samples.liked, scores[rows], *resampled_users(samples.user, RESAMPLES, 0))
+            return kept_aucs(samples.liked, scores[rows], *resampled_users(samples.user, RESAMPLES, 0))
 
         return self.remember(("resampled", part, len(samples), *choice.identity), made)
 

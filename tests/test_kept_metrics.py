@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rallrec.evaluation import resampling
-from rallrec.evaluation.resampling import metrics_of, resampled_users
+from rallrec.evaluation.resampling import kept_aucs, metrics_of, resampled_users
 
 
 @pytest.fixture
@@ -42,3 +42,43 @@ def test_the_same_is_computed_once_and_nothing_else_is_taken_for_it(asked):
     assert len(resampling._KEPT) == 3
     assert all(np.array_equal(first[m], each) for m, each in metrics_of(liked, p, code, drawn).items())
     assert len(asked) == 2 + len(others)  # the oldest was forgotten
+
+
+def test_of_many_samples_another_process_takes_them_out_of_the_cache(asked, monkeypatch, cache):
+    rng = np.random.default_rng(0)
+    liked, p, user = rng.random(60) < 0.5, rng.random(60), np.repeat(np.arange(12), 5)
+    code, drawn = resampled_users(user, 50, 0)
+    monkeypatch.setattr(resampling, "default_cache", lambda: cache)
+    monkeypatch.setattr(resampling, "MANY", 61)
+    metrics_of(liked, p, code, drawn)
+    assert not cache.path.exists()
+    monkeypatch.setattr(resampling, "MANY", 60)
+    others = [(liked, p[::-1]), (~liked, p), (liked, p), (liked, p.astype(np.float32))]
+    for _ in range(2):
+        resampling._KEPT.clear()  # as in another process
+        for liked_, p_ in others:
+            made = metrics_of(liked_, p_, code, drawn)
+            assert all(
+                np.array_equal(made[m], each) for m, each in resampling._metrics_of(liked_, p_, code, drawn).items()
+            )
+            assert (kept_aucs(liked_, p_, code, drawn) == made["auc"]).all()
+            with pytest.raises(ValueError, match="read-only"):
+                made["auc"][0] = 1
+            asked.pop()  # that of the check
+        assert len(asked) == 1 + len(others)  # none more in the second turn
+    monkeypatch.setattr(resampling, "codes_of", lambda *of: ["another code"])
+    metrics_of(liked, p, code, drawn)
+    assert len(asked) == 2 + len(others)
+
+
+def test_draws_are_kept_within_a_bound(monkeypatch):
+    monkeypatch.setattr(resampling, "_DRAWN", {})
+    monkeypatch.setattr(resampling, "MOST_DRAWN", 3 * 11 * 20 * 8)
+    user = np.arange(20)
+    drawn = [resampled_users(user, 10, seed)[1] for seed in (0, 1, 2, 3, 1)]
+    assert drawn[4] is drawn[1]
+    assert len(resampling._DRAWN) == 3
+    assert (resampled_users(user, 10, 0)[1] == drawn[0]).all()
+    monkeypatch.setattr(resampling, "MOST_DRAWN", 0)
+    assert resampled_users(user, 10, 5)[1].shape == (11, 20)
+    assert len(resampling._DRAWN) == 1

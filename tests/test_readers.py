@@ -312,3 +312,101 @@ def test_a_vote_is_not_kept_of_what_is_not_known(study):
     choice = rr.Choice(selector="of a reader's test", k=1)
     votes = [again(study).voted(choice, study.split.test) for _ in range(2)]
     assert (votes[0] != votes[1]).any()
+
+
+# --- what is shown of drawn samples is kept -----------------------------------------------------------
+
+
+@pytest.fixture
+def few(study, monkeypatch):
+    """Drawn samples of which what is shown is kept."""
+    monkeypatch.setattr("rallrec.pipeline.DRAWN", (20, 1000))
+    return study.split.test.take(study.split.test.draw(25, 1))
+
+
+@pytest.mark.parametrize("selector", ["high", "sequential", "rerank", "released", "learned", "recent"])
+def test_what_is_shown_is_not_retrieved_again(study, few, selector, retrievals):
+    choice = rr.Choice(selector=selector, k=4)
+    first = again(study).shown(choice, few)
+    retrievals.clear()
+    kept = again(study).shown(choice, few.take(np.arange(len(few))))
+    assert not retrievals
+    assert kept.position.dtype == first.position.dtype == np.int64
+    assert (kept.position == first.position).all()
+    with_whole = study.shown(choice, study.split.test).take(study.split.test.draw(25, 1))
+    assert (kept.position == with_whole.position).all()
+
+
+def test_what_is_shown_is_kept_under_all_that_it_depends_on(study, few, embedding):
+    one, other = again(study), study.split.valid.take(study.split.valid.draw(25, 1))
+    asked = [
+        dict(selector="high"),
+        dict(selector="high", k=5),
+        dict(selector="high", representation="text"),
+        dict(selector="high", representation="hybrid"),
+        dict(selector="sequential", representation="colla"),
+        dict(selector="rerank", alpha=0.5),
+        dict(selector="rerank", alpha=0.9, order="best last"),
+        dict(selector="rerank", weights=(1, 2, 3)),
+        dict(selector="learned"),
+        dict(selector="released", recent=0.5),
+        dict(selector="recent"),
+    ]
+    for _ in range(2):  # made, then kept
+        for of in asked:
+            choice = rr.Choice(**dict(k=4) | of)
+            for samples in (few, other):
+                whole = study.split.test if samples is few else study.split.valid
+                expected = one.shown(choice, whole).take(whole.draw(25, 1))
+                assert (again(study).shown(choice, samples).position == expected.position).all(), of
+    for items in (embedding, -embedding[:, ::2]):  # another matrix under the same name
+        rr.representation("of a test of what is shown")(lambda study, items=items: items)
+        choice = rr.Choice("of a test of what is shown", "high", k=3)
+        expected = rr.retrieve(few, items, 3)
+        assert (again(study).shown(choice, few).position == expected.position).all()
+
+
+def test_what_a_users_own_selector_shows_is_not_kept(study, few):
+    turn = [0]
+
+    @rr.selector("of a test of what is shown")
+    def either(study, samples, items, k):
+        turn[0] += 1
+        return (samples.position - turn[0])[:, None]
+
+    choice = rr.Choice(selector="of a test of what is shown", k=1)
+    shown = [again(study).shown(choice, few) for _ in range(2)]
+    assert (shown[0].position != shown[1].position).any()
+
+
+def test_a_setting_that_a_selector_lacks_is_refused_of_drawn_samples(study, few):
+    again(study).shown(rr.Choice(selector="recent", k=4), few)
+    with pytest.raises(rr.InputError, match="takes no 'alpha'"):
+        again(study).shown(rr.Choice(selector="recent", k=4, alpha=0.5), few)
+
+
+# --- so is what calibrates a score ----------------------------------------------------------------------
+
+
+def test_calibrated_scores_are_kept_under_all_that_they_depend_on(study, monkeypatch):
+    from rallrec import pipeline
+    from rallrec.evaluation.calibration import platt
+
+    made = []
+    monkeypatch.setattr(pipeline, "platt", lambda valid, liked: made.append(1) or platt(valid, liked))
+    monkeypatch.setattr(pipeline, "codes_of", lambda *of: ["the code"])
+    monkeypatch.setattr(pipeline, "MANY", 40)
+    rng = np.random.default_rng(0)
+    scores, valid, liked = rng.random(30), rng.random(50), rng.random(50) < 0.5
+    asked = [(scores, valid, liked), (scores[::-1], valid, liked), (scores, -valid, liked), (scores, valid, ~liked)]
+    for _ in range(2):
+        for each, of, labels in asked:
+            assert (again(study).calibrated(each, of, labels) == platt(of, labels)(each)).all()
+    assert len(made) == len(asked)
+    monkeypatch.setattr(pipeline, "codes_of", lambda *of: ["another code"])
+    study.calibrated(*asked[0])
+    assert len(made) == len(asked) + 1
+    monkeypatch.setattr(pipeline, "MANY", 51)  # so few are computed again
+    for _ in range(2):
+        study.calibrated(*asked[0])
+    assert len(made) == len(asked) + 3

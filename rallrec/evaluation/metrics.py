@@ -13,7 +13,6 @@ from scipy import stats
 
 from ..data.split import Samples
 from ..infra.errors import InputError, one_of
-from .calibration import calibration_floor
 from .resampling import metrics_of, resampled_users, won
 
 METRICS = ("auc", "log_loss", "accuracy", "calibration_error")
@@ -286,13 +285,14 @@ class _Judged:
 
     Attributes:
         p: [n_seeds, n]. liked, user (as codes): [n].
-        by_seed: each metric, [n_seeds, 1 + resamples].
+        by_seed: each metric, [n_seeds, 1 + resamples]. floor: the mean of the trainings', see `calibration_floor`.
     """
 
     p: np.ndarray
     liked: np.ndarray
     user: np.ndarray
     by_seed: dict[str, np.ndarray]
+    floor: float
 
     def values(self, metric: str) -> np.ndarray:
         """The mean over seeds, then each seed's replicates, [n_seeds, 1 + resamples].
@@ -307,11 +307,7 @@ class _Judged:
 
     @property
     def users(self) -> int:
-        return len(np.unique(self.user))
-
-    @property
-    def floor(self) -> float:
-        return float(np.mean([calibration_floor(p) for p in self.p]))
+        return _count(self.user)
 
     def estimates(self) -> dict[str, Estimate]:
         n_seeds, made = len(self.p), {}
@@ -325,7 +321,7 @@ class _Judged:
     def minus(self, other: "_Judged", metric: str, same_training: bool = False) -> Estimate:
         mine, theirs = self.values(metric), other.values(metric)
         pairs = mine - theirs if same_training else mine[:, None] - theirs
-        made = difference(_in_a_row(pairs), len(np.union1d(self.user, other.user)))
+        made = difference(_in_a_row(pairs), _count(np.append(self.user, other.user)))
         if made.identical and not np.array_equal(self.p, other.p):
             return Estimate(made.value, np.nan, np.nan, np.nan, made.users)
         return made
@@ -342,12 +338,18 @@ def _judged(samples: Samples, p, user: np.ndarray, drawn: np.ndarray, rows: np.n
         raise InputError(f"rows are {rows.dtype} {rows.shape}; {len(samples)} samples need a truth value each")
     p, liked, user = _probabilities(samples, p)[:, rows], samples.liked[rows], user[rows]
     each = [metrics_of(liked, one, user, drawn) for one in p]
-    return _Judged(p, liked, user, {m: np.stack([made[m] for made in each]) for m in METRICS})
+    floor = float(np.mean([made["calibration_floor"] for made in each]))
+    return _Judged(p, liked, user, {m: np.stack([made[m] for made in each]) for m in METRICS}, floor)
+
+
+def _count(user: np.ndarray) -> int:
+    """How many users there are, of their codes."""
+    return int(np.count_nonzero(np.bincount(user)))
 
 
 def _exact_where_rare(e: Estimate, user: np.ndarray, hit: np.ndarray) -> Estimate:
     """A share's estimate, its interval exact where few users have a hit or a miss; see `share`."""
-    with_some = [len(np.unique(user[rows])) for rows in (hit > 0, hit < 1)]
+    with_some = [_count(user[rows]) for rows in (hit > 0, hit < 1)]
     if e.users < 2 or min(with_some) >= RARE:
         return e
     each = np.bincount(user)

@@ -3,20 +3,24 @@
 A user's samples resemble each other, so resampling rows would make every interval too narrow.
 """
 
-from functools import lru_cache
+from collections.abc import Callable
 
 import numpy as np
 from scipy.sparse import csr_array
 
-from ..infra.cache import digest
+from ..infra.cache import default_cache, key_of
+from ..infra.code import codes_of
 from ..infra.errors import InputError, at_least
-from .calibration import BINS, bins
+from .calibration import BINS, bins, calibration_floor
 
 BLOCKS = 512  # into which more levels of a score are divided, see `aucs`
 MOST_USERS = 4000  # of more users a table of pairs of users is larger than the scores are
 CHUNK = 100  # replicates that are summed at once
-MOST_KEPT = 400  # predictions whose metrics are kept, 32 kB each of 1,000 replicates
-_KEPT: dict[tuple, dict[str, np.ndarray]] = {}
+MOST_KEPT = 400  # predictions whose metrics are kept in memory, 32 kB each of 1,000 replicates
+MANY = 1000  # samples: what is computed of as many is kept in the cache
+MOST_DRAWN = 2**28  # bytes of counts of users that are kept in memory, or one table of them
+_KEPT: dict[str, dict[str, np.ndarray]] = {}
+_DRAWN: dict[tuple[int, int, int], np.ndarray] = {}
 
 
 def resampled_users(user: np.ndarray, resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -34,27 +38,46 @@ def resampled_users(user: np.ndarray, resamples: int, seed: int) -> tuple[np.nda
     return code, _drawn(int(code.max()) + 1, resamples, at_least("seed", seed, 0))
 
 
-@lru_cache(maxsize=4)
 def _drawn(n: int, resamples: int, seed: int) -> np.ndarray:
-    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), resamples)
-    counts = np.concatenate([np.ones((1, n)), drawn if n > 1 else np.full(drawn.shape, np.nan)])
-    counts.flags.writeable = False  # the next caller is given the same array
-    return counts
+    if (of := (n, resamples, seed)) not in _DRAWN:
+        drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), resamples)
+        counts = np.concatenate([np.ones((1, n)), drawn if n > 1 else np.full(drawn.shape, np.nan)])
+        counts.flags.writeable = False  # the next caller is given the same array
+        while _DRAWN and sum(x.nbytes for x in _DRAWN.values()) + counts.nbytes > MOST_DRAWN:
+            del _DRAWN[next(iter(_DRAWN))]
+        _DRAWN[of] = counts
+    return _DRAWN[of]
 
 
 def metrics_of(liked: np.ndarray, p: np.ndarray, user: np.ndarray, drawn: np.ndarray) -> dict[str, np.ndarray]:
-    """Each metric under each row of ``drawn`` [replicates, n_users]; ``user`` is each sample's column.
+    """Each metric under each row of ``drawn`` [replicates, n_users], and `calibration_floor`.
 
-    A table's row stands in many comparisons: what was computed last is kept.
+    A table's row stands in many comparisons: what was computed last is kept in memory.
 
     Args:
+        user: each sample's column of ``drawn``.
         drawn: of `resampled_users`; its last draw tells with what seed all were made.
     """
-    key = *map(digest, (liked, p, user, drawn[-1])), drawn.shape
+    return _kept(_metrics_of, liked, p, user, drawn)
+
+
+def kept_aucs(liked: np.ndarray, p: np.ndarray, user: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """`aucs`, kept as `metrics_of` are."""
+    return _kept(_auc_alone, liked, p, user, drawn)["auc"]
+
+
+def _kept(make: Callable, liked: np.ndarray, p: np.ndarray, user: np.ndarray, drawn: np.ndarray) -> dict:
+    """What ``make`` gives of the others: out of memory or, of `MANY` samples, the cache, if it is there."""
+    of = dict(step=make.__name__, liked=liked, p=p, user=user, drawn=drawn[-1], shape=drawn.shape)
+    key = key_of(code=codes_of(metrics_of, bins), **of)
     if key not in _KEPT:
+        if len(p) < MANY:
+            made = make(liked, p, user, drawn)
+        else:
+            made = default_cache().small(dict(step="metrics", of=key), lambda: make(liked, p, user, drawn))
         if len(_KEPT) == MOST_KEPT:
             del _KEPT[next(iter(_KEPT))]
-        _KEPT[key] = made = _metrics_of(liked, p, user, drawn)
+        _KEPT[key] = made
         for replicates in made.values():
             replicates.flags.writeable = False  # the next caller is given the same arrays
     return _KEPT[key]
@@ -69,6 +92,7 @@ def _metrics_of(liked: np.ndarray, p: np.ndarray, user: np.ndarray, drawn: np.nd
         "log_loss": drawn @ np.bincount(user, losses(liked, p), n) / total,
         "accuracy": drawn @ np.bincount(user, (p > 0.5) == liked, n) / total,
         "calibration_error": _calibration(liked, p, user, drawn, total),
+        "calibration_floor": np.array(calibration_floor(p)),
     }
 
 
@@ -90,6 +114,10 @@ def _calibration(liked, p, user, drawn, total) -> np.ndarray:
     if len(errors) > 1 and not np.isnan(errors[1:]).all():
         errors[1:] = np.maximum(errors[1:] - (np.nanmean(errors[1:]) - errors[0]), 0)
     return errors
+
+
+def _auc_alone(liked, p, user, drawn) -> dict[str, np.ndarray]:
+    return {"auc": aucs(liked, p, user, drawn)}
 
 
 def aucs(liked: np.ndarray, p: np.ndarray, user: np.ndarray, drawn: np.ndarray) -> np.ndarray:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 import numpy as np
 
 from ..data.split import Samples
-from ..evaluation.calibration import platt
 from ..infra.errors import InputError, one_of
 from ..infra.registry import Registry
 from ..retrieval.retrieve import Shown
@@ -63,7 +62,7 @@ class Reader:
         scores = scores_of(part)
         if self.calibrates is False or (self.calibrates is None and ((scores >= 0) & (scores <= 1)).all()):
             return scores
-        return platt(scores_of("valid"), self.judged(study, "valid").liked)(scores)
+        return study.calibrated(scores, scores_of("valid"), self.judged(study, "valid").liked)
 
 
 def checked(name: str, scores, samples: Samples) -> np.ndarray:

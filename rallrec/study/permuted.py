@@ -7,6 +7,7 @@ alike: what is left of the AUC is the user's, what is lost is the item's.
 """
 
 from dataclasses import replace
+from functools import cache as memoise
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,8 @@ import pandas as pd
 from ..data.dataset import Dataset
 from ..data.split import Samples
 from ..evaluation.metrics import RESAMPLES, adjust, columns, difference, estimate
-from ..evaluation.resampling import aucs, resampled_users
+from ..evaluation.resampling import aucs, kept_aucs, resampled_users
+from ..infra.code import codes_of
 from ..infra.errors import at_least
 from ..pipeline import Choice, Study
 from ..readers.vote import vote
@@ -44,16 +46,22 @@ def against_permuted(study: Study, rows: dict[str, Choice], repeats: int = REPEA
     """
     samples = study.split.test
     user, drawn = resampled_users(samples.user, RESAMPLES, 0)
-    moved = [Samples(permuted(samples.data, seed), samples.position) for seed in range(at_least("repeats", repeats, 1))]
+    seeds = range(at_least("repeats", repeats, 1))
 
-    def under_permuted(shown: Shown) -> np.ndarray:
-        return np.stack([vote(Shown(of, shown.position)) for of in moved])
+    @memoise
+    def moved() -> list[Samples]:
+        return [Samples(permuted(samples.data, seed), samples.position) for seed in seeds]
 
+    def null_aucs(shown: Shown) -> np.ndarray:
+        """Means over the permutations, [1 + resamples]."""
+        each = [aucs(of.liked, vote(Shown(of, shown.position)), user, drawn) for of in moved()]
+        return np.mean(each, axis=0)
+
+    others = dict(repeats=repeats, resamples=RESAMPLES, code_of_aucs=codes_of(aucs))
     table = []
     for label, choice in rows.items():
-        own = aucs(samples.liked, study.of_shown(vote, choice, samples), user, drawn)
-        votes = study.of_shown(under_permuted, choice, samples, repeats=repeats)
-        null = np.mean([aucs(of.liked, p, user, drawn) for of, p in zip(moved, votes, strict=True)], axis=0)
+        own = kept_aucs(samples.liked, study.of_shown(vote, choice, samples), user, drawn)
+        null = study.of_shown(null_aucs, choice, samples, **others)
         row = {"method": label} | columns("auc", estimate(own, drawn.shape[1])) | {"permuted": null[0]}
         row |= columns("difference", difference(own - null, drawn.shape[1]))
         table.append(row | {"n": len(samples), "users": drawn.shape[1]})
