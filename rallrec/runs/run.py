@@ -31,7 +31,7 @@ from ..llm.base import LanguageModel
 from ..pipeline import Choice, Study
 from ..profiles import profile
 from ..version import VERSION
-from . import figures, predictions
+from . import figures, handed, predictions
 from .context import CONTEXT, output_root
 from .place import extra_file
 from .tracing import own_files, ran
@@ -144,7 +144,7 @@ class Run:
     def figure(self, name: str, figure: Figure) -> None:
         """Show a figure, and keep it as PNG and PDF, without a date."""
         if self._staging:
-            figures.save(figure, self._folder() / name)
+            handed.hand_over(figure, self._folder() / name)
         plt.show()
 
     def say(self, text: str) -> Markdown:

@@ -15,6 +15,7 @@ from ..llm.opening import language_model
 from ..version import VERSION
 from . import context, predictions
 from .context import output_root
+from .handed import writing
 from .place import Parameters, reference
 from .run import NOTEBOOKS, read_metrics, write_json
 from .stale import Now, source_digest
@@ -94,18 +95,19 @@ def execute(notebook: str, parameters: dict, now: Now | None = None) -> Path:
             return runs / now.place / executed.name
         before = state.inputs, state.code, source_digest(notebook)  # what is edited meanwhile makes it run again
         try:
-            papermill.execute_notebook(
-                str(source),
-                str(executed),
-                of.of_notebook(),
-                kernel_name="python3",
-                progress_bar=sys.stderr.isatty(),
-                cwd=str(ROOT / "notebooks"),
-                start_timeout=START,
-                coalesce_streams=True,  # a kernel sends prints every 0.2 s; outputs can't depend on its speed
-                # no kernel's notices at every start and end
-                extra_arguments=["--log-level=CRITICAL", *context.arguments(staging)],
-            )
+            with writing(staging / "figures"):
+                papermill.execute_notebook(
+                    str(source),
+                    str(executed),
+                    of.of_notebook(),
+                    kernel_name="python3",
+                    progress_bar=sys.stderr.isatty(),
+                    cwd=str(ROOT / "notebooks"),
+                    start_timeout=START,
+                    coalesce_streams=True,  # a kernel sends prints every 0.2 s; outputs can't depend on its speed
+                    # no kernel's notices at every start and end
+                    extra_arguments=["--log-level=CRITICAL", *context.arguments(staging)],
+                )
         except papermill.PapermillExecutionError as e:
             if e.ename == "InputError":
                 raise InputError(e.evalue) from e
