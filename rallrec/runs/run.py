@@ -145,8 +145,6 @@ class Run:
         """Show a figure, and keep it as PNG and PDF, without a date."""
         if self._staging:
             handed.hand_over(figure, self._folder() / name)
-            if len(figure.axes) > 1:
-                figure.draw_without_rendering()  # several panels find their places in two rounds
         plt.show()
 
     def say(self, text: str) -> Markdown:
