@@ -20,7 +20,7 @@ from .data.split import Samples, Split, split
 from .evaluation.calibration import platt
 from .evaluation.metrics import RESAMPLES, adjust, auc, columns, difference, results_table
 from .evaluation.resampling import MANY, kept_aucs, resampled_users
-from .infra.cache import Cache, NotKept, default_cache, noting, only_kept
+from .infra.cache import Cache, NotKept, default_cache, make_room, noting, only_kept
 from .infra.code import codes_of
 from .infra.errors import InputError, at_least, one_of, within
 from .infra.parallel import side_by_side
@@ -358,8 +358,7 @@ class Study:
         key, kept = (items, samples, most), self._owner._retrieved
         if key not in kept:
             found = retrieve(samples, items, most).position.astype(np.int32)
-            while kept and sum(x.nbytes for x in kept.values()) + found.nbytes > KEPT:
-                del kept[next(iter(kept))]
+            make_room(kept, found, KEPT)
             kept[key] = found
         return Shown(samples, kept[key][:, :k].astype(np.int64))
 

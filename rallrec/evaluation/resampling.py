@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.sparse import csr_array
 
-from ..infra.cache import default_cache, key_of
+from ..infra.cache import default_cache, key_of, make_room
 from ..infra.code import codes_of
 from ..infra.errors import InputError, at_least
 from .calibration import BINS, bins, calibration_floor
@@ -43,8 +43,7 @@ def _drawn(n: int, resamples: int, seed: int) -> np.ndarray:
         drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), resamples)
         counts = np.concatenate([np.ones((1, n)), drawn if n > 1 else np.full(drawn.shape, np.nan)])
         counts.flags.writeable = False  # the next caller is given the same array
-        while _DRAWN and sum(x.nbytes for x in _DRAWN.values()) + counts.nbytes > MOST_DRAWN:
-            del _DRAWN[next(iter(_DRAWN))]
+        make_room(_DRAWN, counts, MOST_DRAWN)
         _DRAWN[of] = counts
     return _DRAWN[of]
 

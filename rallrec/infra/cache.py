@@ -17,7 +17,7 @@ import threading
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from contextvars import ContextVar
 from functools import cache as memoise
@@ -77,6 +77,12 @@ def unpack(blob: bytes) -> dict[str, np.ndarray]:
     """Inverse of `pack`."""
     with np.load(io.BytesIO(blob), allow_pickle=False) as z:
         return dict(z)
+
+
+def make_room(kept: dict[Hashable, np.ndarray], new: np.ndarray, most: int) -> None:
+    """Drop the oldest of ``kept`` arrays until they and a ``new`` one have at most ``most`` bytes, or none is left."""
+    while kept and sum(x.nbytes for x in kept.values()) + new.nbytes > most:
+        del kept[next(iter(kept))]
 
 
 class NotKept(Exception):
