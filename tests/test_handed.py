@@ -47,9 +47,11 @@ def test_the_runner_writes_what_the_notebook_would(drawn, tmp_path):
 
 
 def test_in_the_style_that_it_was_drawn_in(drawn, tmp_path):
-    with writing(tmp_path), plt.rc_context({"savefig.dpi": 50, "pdf.fonttype": 3}):
+    with plt.rc_context({"savefig.dpi": 50, "pdf.fonttype": 3}):
         hand_over(drawn, tmp_path / "handed")
         figures.save(drawn, tmp_path / "here")
+    with writing(tmp_path):  # only now: here notebook and runner are one process, and a style is a process's
+        pass
     assert files(tmp_path, "handed") == files(tmp_path, "here")
     figures.save(drawn, tmp_path / "otherwise")
     assert files(tmp_path, "here")[0] != files(tmp_path, "otherwise")[0]

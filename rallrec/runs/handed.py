@@ -59,6 +59,8 @@ def hand_over(figure: Figure, path: Path) -> None:
 def writing(folder: Path) -> Iterator[None]:
     """Within the block a thread writes the figures that are handed over in a folder; at its end all are written.
 
+    It sets matplotlib's style, which is the whole process's: nothing else may draw in this process meanwhile.
+
     Raises:
         InputError: there is no space to write one.
     """
