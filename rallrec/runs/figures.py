@@ -330,7 +330,11 @@ def by_panel(
         if n
     ]
     handles += [Line2D([], [], color=c, lw=3, label=n) for n, c in JUDGED.items()] if coloured else []
-    figure.legend(handles=handles, loc="outside lower center", ncols=3 if len(handles) > 3 else 5, fontsize="small")
+    if handles:
+        columns = 3 if len(handles) > 3 else 5
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize="small")
+    if len(parts) > 3:  # ticks of neighbours would read as one number
+        figure.set_layout_engine("constrained", w_pad=0.08)
     _heading(figure, title)
     return figure
 
