@@ -37,7 +37,7 @@ all: overview  ## runs, figures and tables again, where something changed that t
 plan: env  ## what `make all` will run, why, and how long it takes here
 	@$(RALLREC) plan $(SETTINGS)
 
-runs: plan
+runs: plan  ## the notebooks alone
 	@$(RALLREC) all $(SETTINGS)
 
 overview: runs  ## tables and figures across data sets

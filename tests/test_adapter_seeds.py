@@ -46,15 +46,16 @@ def test_the_notebook_shows_the_spread_over_seeds(study):
     cells = json.loads((ROOT / "notebooks" / "05_recommendation.ipynb").read_text(encoding="utf-8"))["cells"]
     (source,) = ("".join(c["source"]) for c in cells if "adapter_seeds.published(" in "".join(c["source"]))
     tables, said = [], []
-    run = SimpleNamespace(table=lambda *a: tables.append(a), say=said.append)
+    run = SimpleNamespace(table=lambda *a, caption: tables.append((*a, caption)), say=said.append)
     space = dict(study=study, run=run, SEED=0, adapted=study.adapted(), details=study.details)
     exec(source, space)
     assert said == ["The adapter was trained with one seed; others are not measured here."]
     adapter_seeds.publish(study, [1])
     exec(source, space)
-    ((_, table, *_),) = tables
+    ((_, table, caption),) = tables
     assert {"seed 0", "seed 1"} < set(table)
-    assert "as the mean over 2 adapters" in said[1]
+    first, second = (table.loc[1, seed] - table.loc[0, seed] for seed in ("seed 0", "seed 1"))
+    assert f"{first:+.3f} with seed 0 (the adapter at hand), {second:+.3f} with seed 1; their mean" in caption
 
 
 @pytest.mark.parametrize("here", [0.1, -0.1])
@@ -72,9 +73,11 @@ def test_the_order_of_the_main_table_is_compared_with_that_over_seeds(study, mon
     said = adapter_seeds.order(study, samples, by_seed)
     stacked = [np.stack([q[n] for q in by_seed.values()]) for n in (adapter_seeds.LEARNED, adapter_seeds.RALLREC)]
     first = rr.compare(samples, *stacked, same_training=True)["auc"]
-    assert f"{first.value:+.3f} [{first.low:+.3f}, {first.high:+.3f}] as the mean over 3 adapters on 60 samples" in said
-    end = "the same order." if here > 0 else "not the same order, so neither settles it."
-    assert said.endswith(f"on 124: {end}")
+    assert f"their mean {first.value:+.3f} [{first.low:+.3f}, {first.high:+.3f}]. On 124 samples" in said
+    changes = "the order changes with the samples, not with the adapter's seed."
+    assert said.endswith("the same order with each seed, and on both sets of samples." if here > 0 else changes)
+    by_seed["1"] = {name: 1 - p for name, p in by_seed["1"].items()}
+    assert adapter_seeds.order(study, samples, by_seed).endswith("the order changes with the adapter's seed.")
 
 
 def test_answers_made_with_other_settings_are_not_taken(study, tmp_path):

@@ -310,6 +310,7 @@ def test_the_papers_claims_across_data_sets(outputs):
     assert head[0] == "claim (by smollm2-135m / vote)"
     assert len(rows) == len(CLAIMS)
     assert rows[0][2:] == ["inconclusive / –"] * 3
+    assert [row[1].endswith(" (ours)") for row in rows] == [not claim.of_paper for claim in CLAIMS]
     lines = (folder / "claims_in_words.md").read_text().splitlines()
     everywhere = "inconclusive on all 3 data sets"
     assert lines[1] == f"- *beats text retrieval* (RALLRec − ReLLa). smollm2-135m: {everywhere}. vote: {everywhere}."
@@ -449,3 +450,19 @@ def test_a_disk_that_takes_nothing_gives_one_line(monkeypatch, capsys, number, s
     assert command.main(["overview", "tiny"]) == 2
     err = capsys.readouterr().err
     assert err == f"rallrec: figures/overview/main.png: {says}; mend that and run the same command again to go on\n"
+
+
+def test_headings_say_how_many_samples_each_kind_of_row_has():
+    rows = pd.DataFrame({"n": [500, 500, 9000], "read_by": ["a", "b", ""], "reader": ["LLM", "LLM", "vote"]})
+    assert overview._sizes(rows) == "\nLLM 500\nelse 9,000"
+    assert paper_tables._sizes(rows) == " (LLM 500, vote 9,000)"
+    assert overview._sizes(rows[:2]) == paper_tables._sizes(rows[:2]) == " (500)"
+    assert overview._sizes(rows.assign(read_by="")) == "\n(500 to 9,000)"
+    assert paper_tables._sizes(rows.drop(columns="reader")) == paper_tables._sizes(rows.assign(n=float("nan"))) == ""
+
+
+def test_what_differs_in_two_things_is_not_among_single_changes():
+    columns = dict.fromkeys(paper_overview.JUDGED, 0.0)
+    table = pd.DataFrame([columns | {"method": name} for name in ("Text-based", "Concat. w/ SSL", "mine")])
+    assert paper_overview._comparable(table)["method"].tolist() == ["mine"]
+    assert not len(paper_overview._comparable(table.drop(columns="difference")))

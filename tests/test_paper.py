@@ -151,7 +151,7 @@ def test_figures_beside_the_papers(dataset):
     titles = [ax.get_title("left") for ax in paper_figures.over_k(paper.over_k(made), dataset).axes]
     of_paper = "the paper, MovieLens-1M" if dataset == "ml-100k" else "the paper"
     alone = ["here (not in the paper), 2,000 samples"]
-    assert titles == (alone if dataset == "tiny" else [of_paper, "here, 2,000 samples"])
+    assert titles == (alone if dataset == "tiny" else [of_paper, "here, 2,000 samples; another scale"])
     made = paper.beside("figure 4", dataset, results(list(experiments.FIGURE_4)))
     figure = paper_figures.tunings(made[made.metric == "auc"], dataset)
     assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == ["Recent", "HybRet", "MixEmb", "ReRank"]

@@ -257,3 +257,17 @@ def test_no_interval_lies_beyond_the_figure(predictions):
     figures.plt.close("all")
     assert table.difference.max() == 1
     assert ax.get_xlim()[1] > 1
+
+
+def test_the_legend_says_where_an_llm_was_asked_less():
+    table = pd.DataFrame(
+        {
+            "dataset": ["a", "a", "a", "b", "b"],
+            "number": [1, 10, 10, 1, 10],
+            "read_by": ["big", "big", VOTE, "big", "big"],
+            "n": [2000, 500, 9000, 153, 153],
+            "difference": 0.1,
+        }
+    )
+    assert paper_figures._fewer(table) == " (claim 10: at most 500)"
+    assert paper_figures._fewer(table[table.dataset == "b"]) == ""

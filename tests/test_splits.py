@@ -145,6 +145,14 @@ def test_without_time_each_user_gives_one_sample_and_the_graph_no_held_out_targe
     held_out = np.concatenate([split.valid.position, split.test.position])
     assert set(held_out) == set(range(untimed.n_ratings)) - set(split.graph_ratings)
     assert "no time" in split.sentence()
+    assert "at least 4 other ratings" in split.sentence()
+    assert "80 % of the samples train, 10 % validate, 10 % test." in split.sentence()
+
+
+def test_the_sentence_says_how_this_split_was_made(tiny):
+    said = rr.split(tiny, min_history=3, parts=(6, 1, 1)).sentence()
+    assert "the first 75 % train, the next 12.5 % validate, the last 12.5 % test" in said
+    assert "at least 3 earlier ratings" in said
 
 
 def test_without_time_a_user_in_two_parts_is_a_leak(untimed):

@@ -93,6 +93,7 @@ class Split:
             and test: the only ones that PCA, item means, ranker and adapter may use.
         graph_ratings: int64, positions of the ratings that LightGCN may use; under ``strict`` the same.
         chosen_on: the samples that choices are made on; under ``strict`` those of validation.
+        parts: shares of training, validation and test. min_history: earlier ratings that a sample needs.
     """
 
     data: Dataset
@@ -102,7 +103,9 @@ class Split:
     train_ratings: np.ndarray
     graph_ratings: np.ndarray
     chosen_on: Samples
-    protocol: Protocol = PROTOCOLS["strict"]
+    protocol: Protocol
+    parts: tuple[int, int, int]
+    min_history: int
 
     def certificate(self) -> pd.DataFrame:
         """Check that nothing of the future is used; one row a check, with the count of violations.
@@ -149,15 +152,18 @@ class Split:
     def sentence(self) -> str:
         """How samples were made and divided, in words."""
         words = self.data.words
+        train, valid, test = (f"{100 * part / sum(self.parts):.3g} %" for part in self.parts)
         if self.data.timed:
             return (
-                "Samples are ordered by time over all users: the first eight tenths train, the next tenth validates, "
-                "the last tests. A sample needs five earlier ratings of its user, which are its history."
+                f"Samples are ordered by time over all users: the first {train} train, the next {valid} validate, the "
+                f"last {test} test. A sample needs at least {self.min_history} earlier ratings of its user; all that "
+                "are earlier are its history."
             )
         return (
             f"These data have no timestamps. Each {words.user}'s ratings are shuffled with a fixed seed, and the last "
-            f"is the target: one sample a {words.user}, its history the rest. Eight tenths of the {words.user}s train, "
-            f"one validates, one tests. *Last K* and *recent* mean places in the shuffled list, that is, random items."
+            f"is the target: one sample a {words.user} with at least {self.min_history} other ratings, which are its "
+            f"history. {train} of the samples train, {valid} validate, {test} test. *Last K* and *recent* mean places "
+            "in the shuffled list, that is, random items."
         )
 
 
@@ -224,6 +230,8 @@ def split(
         _all_but_one(data, seed) if protocol.graph_sees_test else train_ratings,
         test.take(np.arange(min(len(test), CHOSEN_ON))) if protocol.chosen_on_test else valid,
         protocol,
+        parts,
+        least,
     )
 
 

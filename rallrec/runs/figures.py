@@ -344,9 +344,10 @@ def dots(frame: pd.DataFrame, xlabel: str, levels: dict[str, float] | None = Non
     figure, ax = plt.subplots(figsize=(WIDTH, 1.5 + 0.26 * len(frame)))
     if frame.isna().all(axis=None):
         return _empty(ax, xlabel=xlabel)
+    apart = 0.15 * (np.arange(frame.shape[1]) - (frame.shape[1] - 1) / 2)  # of one value, each is seen
     for i, name in enumerate(frame):
         style = dict(color=SERIES[i % len(SERIES)], marker=MARKERS[i % len(MARKERS)], ms=6, lw=0, label=name)
-        ax.plot(frame[name], range(len(frame)), **style)
+        ax.plot(frame[name], np.arange(len(frame)) + apart[i], **style)
     for (name, at), style in zip((levels or {}).items(), ("--", ":", "-.", "-"), strict=False):
         ax.axvline(at, color="black", lw=1, ls=style, label=name)
     ax.set_yticks(range(len(frame)), wrapped(frame.index))

@@ -56,6 +56,8 @@ USE = {
     "RALLRec − without data augmentation": "data augmentation",
     "RALLRec − last K, the same adapter": "showing the same tuned LLM retrieved items instead of the last K",
 }
+# what needs an LLM with another tuning beside RALLRec's
+TUNED_OTHERWISE = {"RALLRec − tuned on, and shown, the last K", "RALLRec − without data augmentation"}
 OVER_K = {
     "RALLRec, K = 30 − K = 5": "RALLRec",
     "ReLLa, K = 30 − K = 5": "text retrieval",
@@ -209,7 +211,7 @@ def _replication(ours: pd.DataFrame) -> str:
         row = _largest(right)
         source = f" on {TITLES[row.reported_on]}" if row.reported_on not in ("", own_name(row.dataset)) else ""
         theirs = "" if np.isnan(row.paper) else f", where the paper has {row.paper:+.3f}{source}"
-        sentences.append(f"the largest effect is that of {PLAIN[row.compared]}: AUC {_of(row)}{theirs}")
+        sentences.append(f"the largest effect that replicates is that of {PLAIN[row.compared]}: AUC {_of(row)}{theirs}")
     wrong = said[said.isin(["wrong", "opposite"])].index
     if len(wrong):
         where = wrong.to_frame(index=False).groupby("compared", sort=False)["dataset"]
@@ -326,8 +328,13 @@ def _by_llm(asked: pd.DataFrame) -> str:
         return "No comparison was made through more than one LLM."
     apart = [verdicts for verdicts in several if len(set(verdicts)) > 1]
     opposite = sum({REPLICATES, CONTRADICTS} <= set(verdicts) for verdicts in apart)
-    more = f", {opposite or 'none'} of them the sign" if apart else ""
-    return f"The choice of the LLM changes {len(apart)} of {len(several)} verdicts that several have{more}."
+    if not apart:
+        return f"In none of the {len(several)} comparisons made through several LLMs does the verdict hang on the LLM."
+    sign = f"the sign in {opposite}" if opposite else "never the sign"
+    return (
+        f"In {len(apart)} of the {len(several)} comparisons made through several LLMs the verdict hangs on the LLM, "
+        f"{sign}."
+    )
 
 
 # --- a table of ten rows -------------------------------------------------------------------------
@@ -348,14 +355,15 @@ def short(claims: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     stand_ins = {name for name, of in paper.STANDS_FOR.items() if of in names}
     shown = [name for name in has if own_name(name) in TITLES and own_name(name) not in stand_ins] or has
     readers = list(dict.fromkeys(rows["read_by"]))
-    lines = []
+    lines, missing = [], set()
     for (number, compared), of in rows.groupby(["number", "compared"], sort=False):
         line = {f"gain in AUC: paper → {' / '.join(readers)}": f"{number}. {PLAIN[compared]}"}
         for dataset in shown:
             here = of[of["dataset"] == dataset].set_index("read_by")
             theirs = here["paper"].dropna()
-            ours = " / ".join(_marked(here.loc[r]) if r in here.index else "–" for r in readers)
-            line[title_of(dataset)] = f"{f'{theirs.iloc[0]:+.4f}' if len(theirs) else '–'} → {ours}"
+            ours = [_marked(here.loc[r]) if r in here.index else "–" for r in readers]
+            missing |= {compared} if "–" in ours else set()
+            line[title_of(dataset)] = f"{f'{theirs.iloc[0]:+.4f}' if len(theirs) else '–'} → {' / '.join(ours)}"
         lines.append(line)
     notes = []
     for dataset in shown:
@@ -363,6 +371,9 @@ def short(claims: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
             notes.append(
                 f"{title_of(dataset)} is not among the paper's data sets: beside it stand {TITLES[other]}'s values."
             )
+    if missing:
+        why = ", since that LLM was not tuned so on these data" if missing <= TUNED_OTHERWISE else ""
+        notes.append(f"A dash after an arrow: not measured{why}.")
     models = dict(claims.loc[claims["against"] != "", ["dataset", "against"]].itertuples(index=False))
     if of := [f"{models[d]} on {title_of(d)}" for d in shown if d in models]:
         notes.append(f"The best of {together([*ID_BASED])} on validation is {together(of)}.")

@@ -167,6 +167,21 @@ def write_what_is_run(claims: pd.DataFrame, places: list[str], lacking: list[str
     (folder / "notebooks.md").write_text(figures.markdown(findings.notebooks()), encoding="utf-8")
 
 
+def _sizes(rows: pd.DataFrame) -> str:
+    """Numbers of samples of one data set's rows, for a heading; of rows with an LLM and others each, where they differ.
+
+    Args:
+        rows: ``n`` and ``read_by``, which is empty without an LLM, and where all places have one reader.
+    """
+    least, most = rows["n"].min(), rows["n"].max()
+    if least == most:
+        return f" ({most:,.0f})"
+    asked, others = (rows.loc[of, "n"].unique() for of in (rows["read_by"] != "", rows["read_by"] == ""))
+    if len(asked) == len(others) == 1:
+        return f"\nLLM {asked[0]:,.0f}\nelse {others[0]:,.0f}"
+    return f"\n({least:,.0f} to {most:,.0f})"
+
+
 def _write_across(long: pd.DataFrame, table: Across, path: Path) -> None:
     label, value = table.rows[-1], table.value
     shown = long.assign(**{label: long["row"]})
@@ -180,7 +195,6 @@ def _write_across(long: pd.DataFrame, table: Across, path: Path) -> None:
     figures.save_table(long.drop(columns="row"), wide.rename_axis(None, axis=1).reset_index(), path)
     if table.heading:
         drawn = in_lines(long).assign(series=long[table.series].replace("", "no LLM"))
-        sizes = drawn.groupby("dataset")["n"].max()
-        named = {name: f"{name} ({n:,.0f})" for name, n in sizes.items()}
+        named = {name: f"{name}{_sizes(of)}" for name, of in drawn.groupby("dataset", sort=False)}
         figure = figures.by_panel(drawn, label, value, table.heading, series="series", names=named)
         save(figure, path, 0)

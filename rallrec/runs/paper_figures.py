@@ -21,7 +21,7 @@ from .figures import BAD, GOOD, MARKERS, OPEN, SERIES, WIDTH
 
 COLORS = {REPLICATES: GOOD, INCONCLUSIVE: OPEN, CONTRADICTS: BAD, IDENTICAL: "0.8"}
 TINTS = {REPLICATES: "#93d6c1", INCONCLUSIVE: "#ececec", CONTRADICTS: "#f2b386", IDENTICAL: "#ececec"}  # under a text
-WITHOUT = (VOTE, "no LLM")  # readers that are no LLM stand last
+WITHOUT = (VOTE, "no LLM", "whoever reads")  # readers that are no LLM stand last
 LINE, READ = 0.2, 0.13  # inches of a line of text, and of each reader's interval
 LABELS, CELL = 3.5, 0.42  # inches of the row labels, and of a cell
 
@@ -80,9 +80,18 @@ def verdicts(table: pd.DataFrame) -> Figure:
     told = {REPLICATES: REPLICATES, INCONCLUSIVE: INCONCLUSIVE, CONTRADICTS: CONTRADICTS}
     handles = [mpl.patches.Patch(color=TINTS[verdict], label=label) for verdict, label in told.items()]
     handles += [] if table["of_paper"].all() else [Line2D([], [], lw=0, label="italics: our comparison")]
-    handles.append(Line2D([], [], lw=0, label="difference of AUC; in brackets the LLM's test samples"))
+    handles.append(Line2D([], [], lw=0, label=f"difference of AUC; in brackets the LLM's test samples{_fewer(table)}"))
     figure.legend(handles=handles, loc="lower right", ncols=len(handles), fontsize=7.5, columnspacing=1, handlelength=1)
     return figure
+
+
+def _fewer(table: pd.DataFrame) -> str:
+    """Which claims an LLM was asked on fewer samples than others, and on how many at most: `` (claim 10: 500)``."""
+    asked = table[(table["read_by"] != VOTE) & table["difference"].notna()]
+    n = asked.groupby(["dataset", "number"])["n"].max()
+    fewer = n[n < n.groupby(level=0).transform("max")]
+    of = " and ".join(str(number) for number in sorted(set(fewer.index.get_level_values(1))))
+    return f" (claim {of}: at most {fewer.max():,.0f})" if len(fewer) else ""
 
 
 def _cell(ax: Axes, left: float, top: float, value: float, color: str, bold: bool) -> None:
@@ -124,7 +133,9 @@ def claims(table: pd.DataFrame) -> Figure:
     ax.set_yticks([at for at, *_ in labels], [text for _, text, *_ in labels], fontsize="small")
     for tick, (_, _, weight, style) in zip(ax.get_yticklabels(), labels, strict=True):
         tick.set(fontweight=weight, fontstyle=style)
-    handles = [Line2D([], [], color="black", lw=2, label="the paper")]
+    others = _stands_for(table)
+    source = f"the paper, {NAMES[others]} (dotted)" if others else "the paper"
+    handles = [Line2D([], [], color="black", marker="|", ms=11, mew=2, lw=0, label=source)]
     handles += [Line2D([], [], color="0.3", marker=m, ms=4, lw=1, label=name) for name, m in _markers(readers).items()]
     there = {verdict: color for verdict, color in COLORS.items() if (table["verdict"] == verdict).any()}
     handles += [mpl.patches.Patch(color=color, label=verdict) for verdict, color in there.items()]
@@ -199,7 +210,10 @@ def beside(table: pd.DataFrame, heading: str = "AUC") -> Figure:
             ax.axhline(y - 0.5, color="0.9", lw=0.5)
     axes[0][0].set_yticks(range(len(rows)), rows, fontsize="small")
     axes[0][0].set_ylim(len(rows) - 0.5, -0.5)
-    handles = [Line2D([], [], label="the paper", **DIAMOND)]
+    parts = [part for _, part in table.groupby("dataset", sort=False)]
+    handles = [Line2D([], [], label="the paper", **DIAMOND)] if not all(map(_stands_for, parts)) else []
+    for others in dict.fromkeys(filter(None, map(_stands_for, parts))):
+        handles.append(Line2D([], [], label=f"the paper, {NAMES[others]}", mfc="none", **DIAMOND))
     handles += [Line2D([], [], label="ReLLa's paper", **OTHER_PAPER)] if "rella" in table else []
     handles += [Line2D([], [], color=SERIES[i], marker=markers[r], ms=4, lw=1, label=r) for i, r in enumerate(readers)]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize="small")
@@ -207,7 +221,7 @@ def beside(table: pd.DataFrame, heading: str = "AUC") -> Figure:
 
 
 PAPERS_K = 30
-BESIDE = 0.6  # items between lines that stand beside each other, so that each interval can be read
+BESIDE = 0.3  # items between lines that stand beside each other, so that each interval can be read
 DOT = dict(ms=4, lw=0, elinewidth=1.1, capsize=1.5)
 DIAMOND = dict(color="black", marker="d", ms=5, lw=0, mew=0.9, zorder=5)
 OTHER_PAPER = dict(color="0.5", marker="+", ms=6, lw=0, mew=1.2, zorder=4)
@@ -236,7 +250,8 @@ def _two_panels(table: pd.DataFrame, dataset: str) -> tuple[Figure, dict[str, Ax
     if "paper" in panels:
         panels["paper"].set_title(f"the paper, {NAMES[others]}" if others else "the paper", fontsize="small")
     here = "here" if "paper" in panels else "here (not in the paper)"
-    panels["ours"].set_title(here + (f", {sizes.max():,} samples" if len(sizes) else ""), fontsize="small")
+    here += f", {sizes.max():,} samples" if len(sizes) else ""
+    panels["ours"].set_title(here + "; another scale" * ("paper" in panels), fontsize="small")
     return figure, panels
 
 

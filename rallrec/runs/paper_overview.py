@@ -10,6 +10,7 @@ from ..evaluation.metrics import IDENTICAL, interval, verdict
 from ..study import paper
 from ..study.admissions import admissions
 from ..study.claims import CONTRADICTS, INCONCLUSIVE, NOT_MEASURED, REPLICATES, VOTE
+from ..study.experiments import TABLE_4
 from . import figures, findings, paper_figures
 from .paper_tables import auc_of, deviations, for_reading, own_name, readers_for_reading, readers_of
 from .side_by_side import by_reader, in_lines, read, said, save
@@ -20,6 +21,7 @@ TABLES = {"table1": "05_table1", "table3": "05_table3", "table4": "06_table4", "
 CHANGES = {"06_parts_vote": "vote", "06_trained": "vote", "06_parts_llm": "LLM", "06_order": "LLM"}
 JUDGED = ("method", "difference", "difference_low", "difference_high", "adjusted_p", "n")  # what `_changes` needs
 LEAST = 30  # samples that a figure needs
+SAME = {"table5": "whoever reads"}  # whose rows are when no LLM is named; of the others those without an LLM
 # rows of the main table that show what an LLM, and a recommender's parts, are worth
 SIMPLE = {
     "LLM, untuned": "untuned LLM",
@@ -54,8 +56,14 @@ def read_all(places: Sequence[str]) -> dict[str, pd.DataFrame]:
 
 
 def _comparable(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of places whose table says how a row differs; tables of earlier versions have the AUC alone."""
-    return table.dropna(subset="method") if set(JUDGED) <= set(table) else table.iloc[:0]
+    """The rows that change one thing, of places whose table says how a row differs (earlier versions: the AUC alone).
+
+    Table 4's rows are not reranked, so two things differ from the method: claims 4 to 6 compare them with each other.
+    """
+    if not set(JUDGED) <= set(table):
+        return table.iloc[:0]
+    table = table.dropna(subset="method")
+    return table[~table["method"].isin(list(TABLE_4))]
 
 
 def _claims(long: pd.DataFrame, against: pd.Series) -> pd.DataFrame:
@@ -87,7 +95,8 @@ def write(tables: dict[str, pd.DataFrame], comparisons: pd.DataFrame, folder: Pa
     for name, source in TABLES.items():
         long = auc_of(tables[source])
         figures.save_table(long, for_reading(long), folder / name)
-        drawn = long.assign(read_by=long["read_by"].replace("", "here" if not long["read_by"].any() else "no LLM"))
+        unnamed = SAME.get(name, "no LLM") if long["read_by"].any() else "here"
+        drawn = long.assign(read_by=long["read_by"].replace("", unnamed))
         if "reader" in long:
             drawn["read_by"] = drawn["read_by"].mask(drawn["reader"] == VOTE, VOTE)
         if drawn["n"].max() < LEAST:  # an AUC of four samples is 0, 1 or nothing
@@ -147,17 +156,21 @@ def _readers(claims: pd.DataFrame) -> list[str]:
     return sorted(dict.fromkeys(claims["read_by"]), key=lambda name: name == VOTE)
 
 
+def _whose(row: pd.Series) -> str:
+    return row["compared"] + ("" if row["of_paper"] else " (ours)")
+
+
 def claims_for_reading(claims: pd.DataFrame) -> pd.DataFrame:
     """A group of lines a comparison: the paper's difference, then each reader's and its verdict; a column a data set.
 
     An asterisk: the paper's difference lies outside our interval. In claim 1 the ID-based model is in brackets.
     """
     datasets, lines = list(dict.fromkeys(claims["dataset"])), []
-    for (number, compared), rows in claims.groupby(["number", "compared"], sort=False):
+    for (number, _), rows in claims.groupby(["number", "compared"], sort=False):
         first = rows.iloc[0]
         one = rows.drop_duplicates("dataset").set_index("dataset")["paper"]
         cells = {d: _signed(one.get(d, np.nan)) for d in datasets}
-        head = {"claim": f"{number}. {first.claim}", "compared": compared, "what differs": first.changes}
+        head = {"claim": f"{number}. {first.claim}", "compared": _whose(first), "what differs": first.changes}
         lines.append(head | {"read by": "the paper"} | cells)
         for reader in _readers(rows):
             found = rows[rows["read_by"] == reader].set_index("dataset")
@@ -188,11 +201,11 @@ def verdicts(claims: pd.DataFrame) -> pd.DataFrame:
     """A line a comparison, a column a data set: the verdict of each reader, in the order that the heading names."""
     datasets, readers = list(dict.fromkeys(claims["dataset"])), _readers(claims)
     lines = []
-    for (number, compared), rows in claims.groupby(["number", "compared"], sort=False):
+    for (number, _), rows in claims.groupby(["number", "compared"], sort=False):
         told = rows.set_index(["dataset", "read_by"])["verdict"].replace(NOT_MEASURED, "–")
         cells = {d: " / ".join(told.get((d, reader), "–") for reader in readers) for d in datasets}
         heading = f"claim (by {' / '.join(readers)})"
-        lines.append({heading: f"{number}. {rows['claim'].iloc[0]}", "compared": compared} | cells)
+        lines.append({heading: f"{number}. {rows['claim'].iloc[0]}", "compared": _whose(rows.iloc[0])} | cells)
     return pd.DataFrame(lines)
 
 
@@ -208,9 +221,7 @@ def in_words(claims: pd.DataFrame) -> list[str]:
         of = rows[rows["against"] != ""].drop_duplicates("dataset")
         models = findings.together([f"{r.against} on {r.dataset}" for r in of.itertuples()]) if len(of) else ""
         best = f". The best on validation: {models}" if models else ""
-        lines.append(
-            f"*{rows['claim'].iloc[0]}* ({rows['compared'].iloc[0]}). {'. '.join(found) or NOT_MEASURED}{best}."
-        )
+        lines.append(f"*{rows['claim'].iloc[0]}* ({_whose(rows.iloc[0])}). {'. '.join(found) or NOT_MEASURED}{best}.")
     return lines
 
 

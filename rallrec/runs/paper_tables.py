@@ -40,11 +40,19 @@ def for_reading(long: pd.DataFrame) -> pd.DataFrame:
         if "rella" in of and own_name(dataset) in paper.NAMES and of["rella"].notna().any():
             wide[f"{dataset}: ReLLa's paper"] = cells["rella"].map(_four)
         got = zip(cells["ours"], cells["ours_low"], cells["ours_high"], strict=True)
-        sizes = of["n"].dropna().unique()  # of one size, it stands in the heading
-        here = f"{dataset}: here" + (f" ({sizes[0]:,.0f})" if len(sizes) == 1 else "")
-        wide[here] = pd.Series([interval(*each) for each in got], cells.index)
+        wide[f"{dataset}: here{_sizes(of)}"] = pd.Series([interval(*each) for each in got], cells.index)
     order = list(dict.fromkeys(names))
     return pd.DataFrame(wide).reindex(order).fillna("–").rename_axis("row").reset_index()
+
+
+def _sizes(table: pd.DataFrame) -> str:
+    """Numbers of samples, for a heading: `` (2,000)``, or `` (LLM 2,000, vote 9,529)``; else nothing."""
+    of = table.dropna(subset="n")
+    by = of.groupby(of["reader"] if "reader" in of else np.zeros(len(of)), sort=False)["n"].unique()
+    if not len(by) or any(len(sizes) > 1 for sizes in by):
+        return ""
+    each = [f"{reader} {sizes[0]:,.0f}" for reader, sizes in by.items()]
+    return f" ({by.iloc[0][0]:,.0f})" if len({sizes[0] for sizes in by}) == 1 else f" ({', '.join(each)})"
 
 
 def _four(auc: float) -> str:

@@ -97,7 +97,7 @@ CLAIMS = (
 VARIANTS = {
     FULL: METHOD,
     "text: description alone (released code)": Choice("mixture, description"),
-    "text: title alone (ReLLa)": Choice("mixture, title"),
+    "text: title alone": Choice("mixture, title"),
     "alignment: both sides projected, temperature 0.1 (ours)": Choice("mixture, two-sided"),
     "alignment: stopped on held-out items (paper silent)": Choice(stop="held out"),
     "mixture: 128 principal components, largest norm (released code)": Choice("mixture, principal components"),
@@ -107,8 +107,8 @@ VARIANTS = {
     "text, mixture and reranker of the released code": Choice("mix3", "released"),
     "without reranker": Choice(selector="high"),
     "without alignment": Choice("concatenation"),
-    "without text (LightGCN alone)": Choice("colla"),
-    "without LightGCN (text alone)": Choice("text"),
+    "without text (LightGCN's embedding)": Choice("colla"),
+    "without LightGCN (the text's embedding)": Choice("text"),
     "without retrieval (last K)": Choice(selector="recent"),
 }
 # the order of the prompt, on which the paper is silent; a vote does not read it

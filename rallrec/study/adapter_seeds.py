@@ -78,18 +78,26 @@ def spread(samples: Samples, by_seed: dict[str, dict[str, np.ndarray]]) -> pd.Da
 
 
 def order(study: Study, samples: Samples, by_seed: dict[str, dict[str, np.ndarray]]) -> str:
-    """Whether adapters of several seeds rank the two `ROWS` as the adapter at hand does on all its samples, in words.
+    """What the order of the two `ROWS` hangs on: the adapter's seed, or the samples, in words.
 
     Args:
-        samples, by_seed: as `published` gives them, with the adapter at hand among the seeds.
+        samples, by_seed: as `published` gives them, with the adapter at hand before the others.
     """
     learned, rule = (np.stack([p[label] for p in by_seed.values()]) for label in (LEARNED, RALLREC))
     over = compare(samples, learned, rule, same_training=True)["auc"]
+    each = [auc(samples.liked, a) - auc(samples.liked, b) for a, b in zip(learned, rule, strict=True)]
     asked, *p = study.both(ROWS[LEARNED], ROWS[RALLREC])
     here = compare(asked, *p)["auc"]
-    same = "the same order" if over.value * here.value > 0 else "not the same order, so neither settles it"
     seeds, alone = (interval(e.value, e.low, e.high, "+") for e in (over, here))
+    if len(set(np.sign(each))) > 1:
+        found = "the order changes with the adapter's seed"
+    elif np.sign(here.value) == np.sign(each[0]):
+        found = "the same order with each seed, and on both sets of samples"
+    else:
+        found = "the order changes with the samples, not with the adapter's seed"
+    at_hand, *others = (f"{value:+.3f} with seed {seed}" for seed, value in zip(by_seed, each, strict=True))
     return (
-        f"*{LEARNED}* minus *{RALLREC}*, AUC: {seeds} as the mean over {len(by_seed)} adapters on {len(samples):,} "
-        f"samples, {alone} with the adapter at hand on {len(asked):,}: {same}."
+        f"{LEARNED} minus {RALLREC}, AUC on the same {len(samples):,} samples: "
+        f"{', '.join([f'{at_hand} (the adapter at hand)', *others])}; their mean {seeds}. "
+        f"On {len(asked):,} samples the adapter at hand gives {alone}: {found}."
     )

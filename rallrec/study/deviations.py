@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from ..data.split import CHOSEN_ON, SCORED
@@ -87,6 +88,11 @@ def _data(study: Study) -> str:
     return f"{_counts((data.n_users, data.n_items, samples))} ({data.n_ratings:,} ratings)"
 
 
+def _ratings(study: Study) -> str:
+    data, of_item = study.split.data, np.bincount(study.split.data.item)
+    return f"at least {np.diff(data.start).min()}, and {of_item[of_item > 0].min()}"
+
+
 def _counts(counts: tuple[int, int, int]) -> str:
     return "{:,} users, {:,} items, {:,} samples".format(*counts)
 
@@ -159,6 +165,12 @@ ROWS = (
         lambda study: _counts(DATA[study.split.data.name]) if study.split.data.name in DATA else "not among its data",
         SAME,
         _data,
+    ),
+    Deviation(
+        "ratings of a user, of an item",
+        "at least 5",
+        "BookCrossing: items with 10, then users with 5; Amazon: users with 11 to 200, items with 10 to 200",
+        _ratings,
     ),
     Deviation("training / validation / test", "–", "8:1:1 by time; BookCrossing 9:1 by user, no validation", _division),
     Deviation(

@@ -170,7 +170,9 @@ def over_k(figure_3: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([parts.astype({"k": int}), figure_3.drop(columns=["row", "metric"])], axis=1)
 
 
-ON_LINES = "AUC: the paper's, then ours with its 95 % interval."
+def on_lines(figure_3: pd.DataFrame, dataset: str) -> str:
+    """What stands in a cell of `lines_for_reading`."""
+    return f"AUC: the paper's{elsewhere(figure_3, dataset)}, then ours with its 95 % interval."
 
 
 def lines_for_reading(figure_3: pd.DataFrame) -> pd.DataFrame:
@@ -205,7 +207,9 @@ def for_reading(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
             heading = f"{name}: paper{elsewhere(table, dataset) if whole else ''}"
             shown[heading] = [_plain(x, ".4f") for x in part["paper"]]
         if whole and "rella" in part and part["rella"].notna().any():
-            shown[f"{name}: ReLLa's paper"] = [_plain(x, ".4f") for x in part["rella"]]
+            source = reported_on(dataset, "table 2", RELLA)
+            of = f" ({NAMES[source]})" if source != dataset else ""
+            shown[f"{name}: ReLLa's paper{of}"] = [_plain(x, ".4f") for x in part["rella"]]
         got = zip(part["ours"], part["ours_low"], part["ours_high"], strict=True)
         shown[f"{name}: here"] = [interval(*of) if whole else _plain(of[0], ".3f") for of in got]
         if whole and has:
