@@ -8,7 +8,9 @@ from rallrec.readers import prompts
 from rallrec.readers.reasoning import Reasons, merge
 from rallrec.study import paper
 from rallrec.study.reasons import (
+    BOTH,
     INJECTED,
+    NEITHER,
     RECENT,
     RETRIEVED,
     ROWS,
@@ -88,14 +90,14 @@ def test_table_5(samples):
     plain, told = answers_of(samples, 0.9), answers_of(samples, 0.5, seed=1)
     table = table5(samples, tuned, {RETRIEVED: plain, INJECTED: told}).set_index("method")
     assert table.auc["tuned LLM"] == auc(samples.liked, tuned)
-    assert table.auc["neither"] == auc(samples.liked, plain.mean + 10 * tuned)
-    assert table.auc["injected prompt alone"] == auc(samples.liked, told.mean + 10 * tuned)
-    assert table.auc["merge alone"] == auc(samples.liked, merge(plain.p, tuned))
-    assert table.auc["both"] == auc(samples.liked, merge(told.p, tuned))
-    assert table.auc["neither, equal weights"] == auc(samples.liked, plain.mean + tuned)
+    assert table.auc[NEITHER] == auc(samples.liked, plain.mean + 10 * tuned)
+    assert table.auc["KP only"] == auc(samples.liked, told.mean + 10 * tuned)
+    assert table.auc["CM only"] == auc(samples.liked, merge(plain.p, tuned))
+    assert table.auc[BOTH] == auc(samples.liked, merge(told.p, tuned))
+    assert table.auc[f"{NEITHER}, equal weights"] == auc(samples.liked, plain.mean + tuned)
     for metric, difference in (("auc", "difference"), ("log_loss", "log_loss_difference")):
-        assert table[difference]["both"] == pytest.approx(table[metric]["both"] - table[metric]["neither"])
-        assert np.isnan(table[difference]["neither"])
+        assert table[difference][BOTH] == pytest.approx(table[metric][BOTH] - table[metric][NEITHER])
+        assert np.isnan(table[difference][NEITHER])
 
 
 def test_what_is_asked(tiny_split, llm, monkeypatch):
@@ -118,9 +120,10 @@ def test_rows_of_the_papers_tables(samples):
     """Each of RALLRec+'s rows has one of ours beside it."""
     answers = {name: answers_of(samples, 0.5, seed=n) for n, name in enumerate((RECENT, RETRIEVED, INJECTED))}
     p = np.full(N, 0.5)
+    names = {"tables 2 and 3": ROWS, "table 5": {name: name for name in (NEITHER, "CM only", "KP only", BOTH)}}
     for name, ours in (("tables 2 and 3", retrieval(samples, answers, p)), ("table 5", table5(samples, p, answers))):
-        assert list(ROWS[name]) == paper.rows_of(name, paper.PLUS)
-        table = paper.beside(name, "ml-1m", ours, ROWS[name], paper.PLUS)
-        both = table[table.row.isin(ROWS[name])]
+        assert list(names[name]) == paper.rows_of(name, paper.PLUS)
+        table = paper.beside(name, "ml-1m", ours, ROWS if name == "tables 2 and 3" else None, paper.PLUS)
+        both = table[table.row.isin(list(names[name]))]
         assert both[["paper", "ours"]].notna().all(axis=None)
-        assert len(both) == 3 * len(ROWS[name])
+        assert len(both) == 3 * len(names[name])

@@ -80,7 +80,10 @@ def verdicts(table: pd.DataFrame) -> Figure:
     told = {REPLICATES: REPLICATES, INCONCLUSIVE: INCONCLUSIVE, CONTRADICTS: CONTRADICTS}
     handles = [mpl.patches.Patch(color=TINTS[verdict], label=label) for verdict, label in told.items()]
     handles += [] if table["of_paper"].all() else [Line2D([], [], lw=0, label="italics: our comparison")]
-    handles.append(Line2D([], [], lw=0, label=f"difference of AUC; in brackets the LLM's test samples{_fewer(table)}"))
+    blank = " (blank: not measured)" if table["difference"].isna().any() else ""
+    handles.append(
+        Line2D([], [], lw=0, label=f"difference of AUC{blank}; in brackets the LLM's samples{_fewer(table)}")
+    )
     figure.legend(handles=handles, loc="lower right", ncols=len(handles), fontsize=7.5, columnspacing=1, handlelength=1)
     return figure
 

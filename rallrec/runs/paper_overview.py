@@ -23,17 +23,17 @@ JUDGED = ("method", "difference", "difference_low", "difference_high", "adjusted
 LEAST = 30  # samples that a figure needs
 SAME = {"table5": "whoever reads"}  # whose rows are when no LLM is named; of the others those without an LLM
 # rows of the main table that show what an LLM, and a recommender's parts, are worth
-SIMPLE = {
-    "LLM, untuned": "untuned LLM",
-    "LLM, last K": "LLM, the last K items",
-    "LLM, text retrieval (ReLLa)": "LLM, items retrieved by text (ReLLa)",
-    "LLM + LightGBM, RALLRec": "LLM and LightGBM together",
-    "LightGBM, RALLRec": "LightGBM on the same items",
-    "item mean + vote, RALLRec": "mean ratings of item and retrieved items",
-    "vote, RALLRec": "mean rating of the retrieved items (vote)",
-    "DeepFM": "DeepFM (ID-based)",
-    "DIN": "DIN",
-}
+SIMPLE = (
+    "LLM, untuned",
+    "LLM, last K",
+    "LLM, text retrieval (ReLLa)",
+    "LLM + LightGBM, RALLRec",
+    "LightGBM, RALLRec",
+    "item mean + vote, RALLRec",
+    "vote, RALLRec",
+    "DeepFM",
+    "DIN",
+)
 VERDICTS = (REPLICATES, INCONCLUSIVE, CONTRADICTS, IDENTICAL)
 MOVES = {1: "raises the AUC", 0: "inconclusive", -1: "lowers the AUC"}
 
@@ -131,15 +131,15 @@ def _write(folder: Path, name: str, text: str) -> None:
 
 def _simple(main: pd.DataFrame, path: Path) -> None:
     """The main table's point as a figure: what simpler readers lose or gain against the LLM with RALLRec's items."""
-    rows = main[main["method"].isin(list(SIMPLE)) & main["difference"].notna()]
-    rows = rows.assign(row=rows["method"].map(SIMPLE), reader=rows["read_by"]).pipe(in_lines)
-    rows = rows.sort_values("method", key=lambda of: of.map(list(SIMPLE).index), kind="stable")
+    rows = main[main["method"].isin(SIMPLE) & main["difference"].notna()]
+    rows = rows.assign(reader=rows["read_by"]).pipe(in_lines)
+    rows = rows.sort_values("method", key=lambda of: of.map(SIMPLE.index), kind="stable")
     order = {name: at for at, name in enumerate(dict.fromkeys(main.pipe(in_lines)["dataset"]))}
     rows = rows.sort_values("dataset", key=lambda of: of.map(order), kind="stable")
     sizes = rows.groupby("dataset", sort=False)["n"].max()
     figure = figures.by_panel(
         rows,
-        "row",
+        "method",
         "difference",
         "AUC minus that of the LLM with RALLRec's items, the same samples",
         series="reader",

@@ -33,7 +33,7 @@ BESIDE_TABLE_1 = {  # what the paper's table lacks
     "LLM, last K": LAST_K,
     "DCNv2": METHOD.read_by("DCNv2"),
     "DIN": METHOD.read_by("DIN"),
-    "LightGBM": METHOD.read_by("lightgbm"),
+    "LightGBM, RALLRec": METHOD.read_by("lightgbm"),
 }
 TABLE_3 = {
     "RALLRec": RALLREC,

@@ -19,19 +19,12 @@ from ..readers.reasoning import WEIGHT, Reasons, merge, reason
 RECENT, RETRIEVED, INJECTED = "last K", "retrieved", "retrieved, tuned LLM's answer told"
 LEAST = 30  # samples that a figure, or a finding, needs
 WITHOUT_REASONS = "no reasons, last K"
-ROWS = {  # what stands beside which row of RALLRec+'s tables; there KP is the injected prompt, CM the merge
-    "tables 2 and 3": {
-        "Llama-3.1-8B-Instruct": WITHOUT_REASONS,
-        "DeepSeek-R1-Distill-Llama-8B": RECENT,
-        "DeepSeek-R1-Distill-Llama-8B with retrieval": RETRIEVED,
-    },
-    "table 5": {
-        "no KP, no CM": "neither",
-        "CM only": "merge alone",
-        "KP only": "injected prompt alone",
-        "KP and CM": "both",
-    },
+ROWS = {  # what stands beside which row of RALLRec+'s tables 2 and 3
+    "Llama-3.1-8B-Instruct": WITHOUT_REASONS,
+    "DeepSeek-R1-Distill-Llama-8B": RECENT,
+    "DeepSeek-R1-Distill-Llama-8B with retrieval": RETRIEVED,
 }
+NEITHER, BOTH = "no KP, no CM", "KP and CM"  # as in RALLRec+'s table 5: KP is the injected prompt, CM the merge
 
 
 def ask(
@@ -118,7 +111,7 @@ def table5(samples: Samples, tuned: np.ndarray, answers: dict[str, Reasons]) -> 
         tuned: P(like) by the tuned LLM, [n_samples]. answers: as `ask` gives them.
 
     Returns:
-        As `metrics.results_table`, with the paired difference to ``neither`` of each metric (``difference``: AUC;
+        As `metrics.results_table`, with the paired difference to `NEITHER` of each metric (``difference``: AUC;
         ``log_loss_difference`` …).
     """
     plain, told = answers[RETRIEVED], answers[INJECTED]
@@ -126,15 +119,15 @@ def table5(samples: Samples, tuned: np.ndarray, answers: dict[str, Reasons]) -> 
         "tuned LLM": tuned,
         "reasoning LLM": plain.mean,
         "reasoning LLM, injected prompt": told.mean,
-        "neither": _fixed(plain, tuned, WEIGHT),
-        "merge alone": merge(plain.p, tuned),
-        "injected prompt alone": _fixed(told, tuned, WEIGHT),
-        "both": merge(told.p, tuned),
-        "neither, equal weights": _fixed(plain, tuned, 1),
-        "both, variance of a drawn answer": merge(told.p, tuned, drawn=True),
+        NEITHER: _fixed(plain, tuned, WEIGHT),
+        "CM only": merge(plain.p, tuned),
+        "KP only": _fixed(told, tuned, WEIGHT),
+        BOTH: merge(told.p, tuned),
+        f"{NEITHER}, equal weights": _fixed(plain, tuned, 1),
+        f"{BOTH}, variance of a drawn answer": merge(told.p, tuned, drawn=True),
     }
-    table = results_table(samples, rows, "neither")
-    against = {name: compare(samples, p, rows["neither"]) for name, p in rows.items() if name != "neither"}
+    table = results_table(samples, rows, NEITHER)
+    against = {name: compare(samples, p, rows[NEITHER]) for name, p in rows.items() if name != NEITHER}
     for metric in METRICS[1:]:
         found = [columns(f"{metric}_difference", against[name][metric]) if name in against else {} for name in rows]
         table = table.join(pd.DataFrame(found))
