@@ -11,7 +11,7 @@ from . import figures, findings, paper_overview
 from .context import output_root
 from .place import OVERVIEW, Parameters, reference
 from .run import read_metrics, write_json
-from .side_by_side import by_reader, dataset_of, in_lines, labelled, read, said, save
+from .side_by_side import by_reader, dataset_of, in_lines, labelled, read, said, save, sizes
 
 NEEDED = "05_recommendation"  # of each place
 ABLATIONS = "06_ablations"  # of one reader at least; what a place lacks of it stands there as not measured
@@ -173,13 +173,10 @@ def _sizes(rows: pd.DataFrame) -> str:
     Args:
         rows: ``n`` and ``read_by``, which is empty without an LLM, and where all places have one reader.
     """
-    least, most = rows["n"].min(), rows["n"].max()
-    if least == most:
-        return f" ({most:,.0f})"
-    asked, others = (rows.loc[of, "n"].unique() for of in (rows["read_by"] != "", rows["read_by"] == ""))
-    if len(asked) == len(others) == 1:
-        return f"\nLLM {asked[0]:,.0f}\nelse {others[0]:,.0f}"
-    return f"\n({least:,.0f} to {most:,.0f})"
+    of = sizes(rows["n"], rows["read_by"].ne("").map({True: "LLM", False: "else"}))
+    if len(of) == 1:
+        return f" ({of[0]})"
+    return "\n" + ("\n".join(of) or f"({rows['n'].min():,.0f} to {rows['n'].max():,.0f})")
 
 
 def _write_across(long: pd.DataFrame, table: Across, path: Path) -> None:

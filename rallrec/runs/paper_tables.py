@@ -6,7 +6,7 @@ import pandas as pd
 from ..evaluation.metrics import interval
 from ..study import paper
 from ..study.deviations import size_of
-from .side_by_side import by_reader, labelled
+from .side_by_side import by_reader, labelled, sizes
 
 PAPERS_LLM = "Llama-3.1-8B"
 # rows of table 1 that show what the reader is worth: how they are called, and where the paper has them
@@ -47,12 +47,8 @@ def for_reading(long: pd.DataFrame) -> pd.DataFrame:
 
 def _sizes(table: pd.DataFrame) -> str:
     """Numbers of samples, for a heading: `` (2,000)``, or `` (LLM 2,000, vote 9,529)``; else nothing."""
-    of = table.dropna(subset="n")
-    by = of.groupby(of["reader"] if "reader" in of else np.zeros(len(of)), sort=False)["n"].unique()
-    if not len(by) or any(len(sizes) > 1 for sizes in by):
-        return ""
-    each = [f"{reader} {sizes[0]:,.0f}" for reader, sizes in by.items()]
-    return f" ({by.iloc[0][0]:,.0f})" if len({sizes[0] for sizes in by}) == 1 else f" ({', '.join(each)})"
+    of = sizes(table["n"], table["reader"] if "reader" in table else pd.Series("", table.index))
+    return f" ({', '.join(of)})" if of else ""
 
 
 def _four(auc: float) -> str:

@@ -71,6 +71,22 @@ def labelled(row: str, read_by: str) -> str:
     return f"{row} ({read_by})" if read_by else row
 
 
+def sizes(n: pd.Series, kind: pd.Series) -> list[str]:
+    """Numbers of samples in words: ``2,000`` where all rows have as many, else ``LLM 2,000`` and so on, a word a kind.
+
+    Args:
+        n: of each row; NaN does not count. kind: of each row.
+
+    Returns:
+        Nothing where rows of one kind have different numbers.
+    """
+    known = n.dropna()
+    if len(known) and known.min() == known.max():
+        return [f"{known.iloc[0]:,.0f}"]
+    by = known.groupby(kind, sort=False)
+    return [] if by.nunique().gt(1).any() else [f"{name} {of:,.0f}" for name, of in by.first().items()]
+
+
 def said(verdicts: pd.Series, words: Iterable[str] = figures.VERDICTS) -> str:
     """Verdicts by data set as a sentence: ``holds on a and b; inconclusive on c``, or ``holds on all 3 data sets``."""
     parts = []
