@@ -74,10 +74,13 @@ def test_the_order_of_the_main_table_is_compared_with_that_over_seeds(study, mon
     stacked = [np.stack([q[n] for q in by_seed.values()]) for n in (adapter_seeds.LEARNED, adapter_seeds.RALLREC)]
     first = rr.compare(samples, *stacked, same_training=True)["auc"]
     assert f"their mean {first.value:+.3f} [{first.low:+.3f}, {first.high:+.3f}]. On 124 samples" in said
-    changes = "the order changes with the samples, not with the adapter's seed."
-    assert said.endswith("the same order with each seed, and on both sets of samples." if here > 0 else changes)
+    changes = "the sign changes with the samples, not with these seeds."
+    assert said.endswith("the same sign with each seed, and on both sets of samples." if here > 0 else changes)
     by_seed["1"] = {name: 1 - p for name, p in by_seed["1"].items()}
-    assert adapter_seeds.order(study, samples, by_seed).endswith("the order changes with the adapter's seed.")
+    assert "the sign changes with the adapter's seed." in adapter_seeds.order(study, samples, by_seed)
+    monkeypatch.setattr(Study, "both", lambda self, a, b: (test, p(test, 0), p(test, 0)))
+    same = {seed: {name: p(samples, 0) for name in adapter_seeds.ROWS} for seed in "01"}
+    assert adapter_seeds.order(study, samples, same).endswith("Both intervals hold 0, so no order is established.")
 
 
 def test_answers_made_with_other_settings_are_not_taken(study, tmp_path):

@@ -91,7 +91,7 @@ def test_what_replicates_is_counted_and_the_largest_is_named():
     assert "ReLLa): AUC +0.100 [+0.080, +0.130] (MovieLens-100K, small), where the paper has +0.025 on Movie" in first
     assert parts.startswith("**Alignment clearly raises the AUC on MovieLens-100K. Adding collaborative embeddings to")
     assert "\n   - Alignment: +0.100 [+0.080, +0.130] (MovieLens-100K, big)." in parts
-    assert "In 1 of the 34 comparisons made through several LLMs the verdict hangs on the LLM, never the" in over_k
+    assert "In 1 of the 34 comparisons made through several LLMs the verdict hangs on the LLM; none of these" in over_k
 
 
 def test_ours_alone_do_not_count_as_the_papers():
@@ -110,7 +110,8 @@ def test_what_contradicts_is_a_loss():
     )
     assert use.startswith(f"**{both} ")
     assert "Tuning the LLM: -0.100 [-0.120, -0.070] (BookCrossing, small)" in use
-    assert "In 1 of the 34 comparisons made through several LLMs the verdict hangs on the LLM, the sign in 1." in over_k
+    assert "In 1 of the 34 comparisons made through several LLMs the verdict hangs on the LLM; 1 of these" in over_k
+    assert "1 of these replicates with one LLM and contradicts the paper with another." in over_k
 
 
 def test_a_shorter_history_that_helps_is_a_loss_of_the_longer():

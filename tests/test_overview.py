@@ -457,7 +457,8 @@ def test_headings_say_how_many_samples_each_kind_of_row_has():
     assert overview._sizes(rows) == "\nLLM 500\nelse 9,000"
     assert paper_tables._sizes(rows) == " (LLM 500, vote 9,000)"
     assert overview._sizes(rows[:2]) == paper_tables._sizes(rows[:2]) == " (500)"
-    assert overview._sizes(rows.assign(read_by="")) == "\n(500 to 9,000)"
+    assert overview._sizes(rows.assign(read_by="")) == "\n(500 or 9,000)"
+    assert overview._sizes(rows.assign(read_by="", n=[500, 700, 9000])) == "\n(500 to 9,000)"
     assert paper_tables._sizes(rows.drop(columns="reader")) == paper_tables._sizes(rows.assign(n=float("nan"))) == ""
 
 

@@ -330,10 +330,10 @@ def _by_llm(asked: pd.DataFrame) -> str:
     opposite = sum({REPLICATES, CONTRADICTS} <= set(verdicts) for verdicts in apart)
     if not apart:
         return f"In none of the {len(several)} comparisons made through several LLMs does the verdict hang on the LLM."
-    sign = f"the sign in {opposite}" if opposite else "never the sign"
     return (
-        f"In {len(apart)} of the {len(several)} comparisons made through several LLMs the verdict hangs on the LLM, "
-        f"{sign}."
+        f"In {len(apart)} of the {len(several)} comparisons made through several LLMs the verdict hangs on the LLM; "
+        f"{opposite or 'none'} of these {'replicate' if opposite > 1 else 'replicates'} with one LLM and "
+        f"{'contradict' if opposite > 1 else 'contradicts'} the paper with another."
     )
 
 

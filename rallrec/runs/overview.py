@@ -176,7 +176,8 @@ def _sizes(rows: pd.DataFrame) -> str:
     of = sizes(rows["n"], rows["read_by"].ne("").map({True: "LLM", False: "else"}))
     if len(of) == 1:
         return f" ({of[0]})"
-    return "\n" + ("\n".join(of) or f"({rows['n'].min():,.0f} to {rows['n'].max():,.0f})")
+    least, most = rows["n"].min(), rows["n"].max()
+    return "\n" + ("\n".join(of) or f"({least:,.0f} {'to' if rows['n'].nunique() > 2 else 'or'} {most:,.0f})")
 
 
 def _write_across(long: pd.DataFrame, table: Across, path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ..data.split import Samples
-from ..evaluation.metrics import auc, compare, interval
+from ..evaluation.metrics import auc, compare, interval, verdict
 from ..infra.errors import at_least
 from ..infra.files import published_dir
 from ..infra.reproducible import hardware
@@ -78,7 +78,7 @@ def spread(samples: Samples, by_seed: dict[str, dict[str, np.ndarray]]) -> pd.Da
 
 
 def order(study: Study, samples: Samples, by_seed: dict[str, dict[str, np.ndarray]]) -> str:
-    """What the order of the two `ROWS` hangs on: the adapter's seed, or the samples, in words.
+    """What the sign of the difference of the two `ROWS` hangs on: the adapter's seed, or the samples, in words.
 
     Args:
         samples, by_seed: as `published` gives them, with the adapter at hand before the others.
@@ -90,14 +90,17 @@ def order(study: Study, samples: Samples, by_seed: dict[str, dict[str, np.ndarra
     here = compare(asked, *p)["auc"]
     seeds, alone = (interval(e.value, e.low, e.high, "+") for e in (over, here))
     if len(set(np.sign(each))) > 1:
-        found = "the order changes with the adapter's seed"
+        found = "the sign changes with the adapter's seed"
     elif np.sign(here.value) == np.sign(each[0]):
-        found = "the same order with each seed, and on both sets of samples"
+        found = "the same sign with each seed, and on both sets of samples"
     else:
-        found = "the order changes with the samples, not with the adapter's seed"
+        found = "the sign changes with the samples, not with these seeds"
+    unclear = not any(verdict(e.low, e.high) for e in (over, here))
     at_hand, *others = (f"{value:+.3f} with seed {seed}" for seed, value in zip(by_seed, each, strict=True))
     return (
         f"{LEARNED} minus {RALLREC}, AUC on the same {len(samples):,} samples: "
         f"{', '.join([f'{at_hand} (the adapter at hand)', *others])}; their mean {seeds}. "
         f"On {len(asked):,} samples the adapter at hand gives {alone}: {found}."
+        + " Both intervals hold 0, so no order is established."
+        * unclear
     )
